@@ -1,0 +1,69 @@
+# Everything a fresh machine needs: Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= ../shared/data/m5
+STORE ?= CA_1
+
+.PHONY: help demo test check format lint types unit install lock clean bench-m5 bench-overhead bench-scale bench-gates bench-trees
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+demo: $(VENV)/.installed  ## the whole job on real sales: train, judge, promote, challenge, publish, report
+	@$(BIN)/perennial demo
+
+test: $(VENV)/.installed  ## every test
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+check: format-check lint types unit  ## format, lint, types, architecture and unit tests (under 3 minutes)
+
+format-check: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed  ## rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+unit: $(VENV)/.installed
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+install: $(VENV)/.installed  ## create .venv from requirements.lock
+
+# Compiling once makes every later start two to four times quicker (pandas 2.2 -> 0.6 s when cold).
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked dependencies (once, one to two minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+lock: $(VENV)/.installed  ## resolve the newest allowed versions into requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra dev --output-file requirements.lock --upgrade pyproject.toml
+
+bench-m5: $(VENV)/.installed  ## M5 accuracy of one store: DATA=folder STORE=CA_1
+	@$(BIN)/python -m benchmarks.m5 --data $(DATA) --store $(STORE)
+
+bench-overhead: $(VENV)/.installed  ## what the system costs beside the bare work, 3 million rows
+	@$(BIN)/python -m benchmarks.overhead
+
+bench-scale: $(VENV)/.installed  ## full M5 size: DATA=folder
+	@$(BIN)/python -m benchmarks.scale --data $(DATA)
+
+bench-gates: $(VENV)/.installed  ## the gates' own error rates
+	@$(BIN)/python -m benchmarks.gates
+
+bench-trees: $(VENV)/.installed  ## compiled tree inference against scikit-learn and LightGBM
+	@$(BIN)/python -m benchmarks.trees
+
+clean:  ## remove what `make demo` and the tests wrote
+	rm -rf .perennial .perennial-demo test-output

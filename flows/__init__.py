@@ -1,0 +1,1 @@
+"""Order: one file a flow; each reads as its directed graph, on one screen."""

@@ -1,0 +1,131 @@
+"""How results look on a terminal: records in, renderable lines out; nothing is printed or computed here."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from perennial.configfile import Loaded
+from perennial.contracts import Check, Publication, RoleChange, RunRecord, Score
+from perennial.overview import ModelOverview
+
+METRICS = ("wape", "mase", "rmsse", "wrmsse", "bias", "instability")
+OUTCOMES = {"promoted": "green", "kept champion": "yellow", "already done": "cyan"}
+
+
+def run(record: RunRecord, home: Path) -> Iterable[Any]:
+    """Show a retrain: the outcome, the contenders side by side, every gate's verdict, where the report is."""
+    headline = Text(f"{record.outcome.capitalize()}: ", style=f"bold {OUTCOMES[record.outcome]}")
+    yield headline.append(
+        f"{record.pipeline} version {record.version} as of {record.as_of}, {record.summary}", style="default"
+    )
+    if record.scores:
+        yield scores(record.scores)
+    for verdict in record.verdicts:
+        mark = Text("  pass " if verdict.passed else "  FAIL ", style="green" if verdict.passed else "bold red")
+        yield mark.append(f"{verdict.gate}: {verdict.reason}", style="default")
+    if record.report:
+        yield f"  Report: {home / record.report}"
+    if record.seconds:
+        total = sum(record.seconds.values())
+        parts = ", ".join(f"{name} {took:.1f}" for name, took in record.seconds.items() if took >= 0.05)
+        yield f"  {total:.1f} s ({parts}); peak memory {record.peak_mib:,.0f} MiB"
+
+
+def scores(rows: Sequence[Score]) -> Table:
+    """Return the contenders' overall errors as a table; lower is better in every column."""
+    overall = [s for s in rows if s.part == "overall"]
+    metrics = [m for m in METRICS if any(s.metric == m for s in overall)]
+    table = Table(title="Errors on the same test rows (lower is better)", title_justify="left", box=None, pad_edge=True)
+    table.add_column("contender")
+    for metric in metrics:
+        table.add_column(metric, justify="right")
+    for contender in dict.fromkeys(s.contender for s in overall):
+        found = {s.metric: s.value for s in overall if s.contender == contender}
+        style = "bold" if contender == "candidate" else None
+        table.add_row(contender, *(f"{found[m]:.3f}" if m in found else "" for m in metrics), style=style)
+    return table
+
+
+def publication(done: Publication, lake: str) -> Iterable[Any]:
+    """Show what was published, or that it had been before."""
+    verb = "Published" if done.fresh else "Already published, nothing to do"
+    yield Text(f"{verb}: ", style="bold green" if done.fresh else "bold cyan").append(
+        f"{done.rows:,} forecasts of {done.entities:,} entities for {done.first} to {done.last}", style="default"
+    )
+    rungs = ", ".join(f"{name} {rows:,}" for name, rows in done.rungs.items())
+    yield f"  by {done.pipeline} version {done.version}; rows by rung: {rungs}"
+    yield f"  Table: {lake}/{done.pipeline}.predictions at version {done.table_version}"
+
+
+def models(rows: Sequence[ModelOverview]) -> Iterable[Any]:
+    """Show one line per model."""
+    if not rows:
+        yield "No models yet; train one with `perennial run PIPELINE` or see `perennial demo`."
+        return
+    table = Table(box=None, pad_edge=True)
+    for name in ("model", "champion", "as of", "versions", "last decision", "last published"):
+        table.add_column(name)
+    for m in rows:
+        champion = f"v{m.champion}" if m.champion else "none"
+        published = f"{m.published} ({m.rows:,} rows)" if m.published else "never"
+        table.add_row(m.model, champion, str(m.champion_as_of or ""), str(m.versions), m.decision, published)
+    yield table
+
+
+def history(model: str, changes: Sequence[RoleChange], on: date | None) -> Iterable[Any]:
+    """Show what was in force on a date, or every change."""
+    if on is not None:
+        in_force = {c.role: c for c in changes}
+        for role, change in in_force.items():
+            yield f"{model} {role} on {on}: {_version(change.version)}, since {change.as_of} ({change.reason})"
+    else:
+        table = Table(box=None, pad_edge=True)
+        for name in ("as of", "role", "from", "to", "by", "why"):
+            table.add_column(name)
+        for c in changes:
+            table.add_row(str(c.as_of), c.role, _version(c.previous), _version(c.version), c.actor, c.reason)
+        yield table
+    if not changes:
+        yield f"{model}: nothing was in force{f' on {on}' if on else ''}."
+
+
+def rollback(change: RoleChange) -> Iterable[Any]:
+    """Show that another version is in force now."""
+    yield Text("Rolled back: ", style="bold green").append(
+        f"{change.model} is {_version(change.version)} again (was {_version(change.previous)})", style="default"
+    )
+
+
+def violations(found: Sequence[Any]) -> Iterable[Any]:
+    """Show every violated invariant, or that there is none."""
+    if not found:
+        yield Text("Verified: ", style="bold green").append("audit chain, digests and invariants hold", style="default")
+    for one in found:
+        yield Text(f"  {one.invariant} ", style="bold red").append(str(one.detail), style="default")
+
+
+def valid(loaded: Loaded) -> Iterable[Any]:
+    """Show what a valid pipeline amounts to."""
+    cfg = loaded.config
+    yield Text("Valid: ", style="bold green").append(
+        f"{loaded.path.name}: {cfg.kind} pipeline {cfg.pipeline!r}, {len(cfg.gates)} gates, {cfg.model.estimator}",
+        style="default",
+    )
+
+
+def diagnosis(checks: Sequence[Check]) -> Iterable[Any]:
+    """Show each check of the installation; what failed says what to do."""
+    for c in checks:
+        style, word = (
+            ("green", "ok") if c.passed else (("bold red", "MEND") if c.severity == "critical" else ("yellow", "note"))
+        )
+        line = Text(f"  {word:<5}", style=style).append(f"{c.name}: {c.observed}", style="default")
+        yield line if c.passed else line.append(f"; expected {c.expected}", style="default")
+
+
+def _version(number: int | None) -> str:
+    return f"v{number}" if number else "nothing"

@@ -1,0 +1,44 @@
+"""The retraining graph, top to bottom: extract, check, split, train, evaluate, decide, report, register."""
+
+from datetime import date
+
+from prefect import flow
+from prefect.states import Completed, State
+
+from perennial.context import open_run
+from perennial.contracts import RunRecord
+from tasks import champion, check, decide, evaluate, extract, recall, register, report, split, train
+
+
+@flow(name="retrain", flow_run_name="retrain-{pipeline}-{as_of}", log_prints=False)
+def retrain(pipeline: str, as_of: date | None = None, environment: str | None = None) -> State[RunRecord]:
+    """Retrain one model; promote it only if every gate passes.
+
+    Args:
+        pipeline: Name of a file in ``configs/``, for example ``demand``.
+        as_of: Business date the run stands on: nothing that became known later is used. Empty: what the
+            pipeline says, which is yesterday unless its data has ended.
+        environment: Name of a file in ``configs/environments/``. Empty: ``$PERENNIAL_ENV`` or ``local``.
+
+    Returns:
+        ``Promoted``, ``Kept champion`` or ``Already done``: all are COMPLETED, since a refusal is a result
+        and not an error. The state carries the run record.
+
+    Raises:
+        ConfigError: The pipeline or environment file is not valid.
+        SourceError: The source cannot be read, also after three more tries.
+        DataCheckFailed: A critical check did not hold; nothing was trained.
+    """
+    with open_run("retrain", pipeline, as_of, environment=environment) as run:
+        landings = extract(run)
+        snapshot = check(run, landings)
+        if record := recall(run, snapshot):
+            return Completed(name="Already done", message=record.summary, data=record)
+        data = split(run, snapshot)
+        current = champion(run)
+        candidate = train(run, snapshot, data, current)
+        scores = evaluate(run, data, candidate, current)
+        decision = decide(run, scores)
+        page = report(run, snapshot, data, candidate, current, scores, decision)
+        record = register(run, snapshot, candidate, scores, decision, page)
+    return Completed(name=record.outcome.capitalize(), message=record.summary, data=record)

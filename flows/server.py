@@ -1,0 +1,177 @@
+"""One Prefect server on loopback for runs from the shell: found, or started in the background, never exposed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from perennial.errors import PerennialError
+
+HOST = "127.0.0.1"
+PORT = 4200
+START_SECONDS = 120.0
+
+
+class ServerError(PerennialError):
+    """The Prefect server could not be started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A server that answers.
+
+    Attributes:
+        url: Address of its API.
+        pid: Process id, if it was started from this home folder; 0 when it is somebody else's.
+        started: Whether this call started it.
+    """
+
+    url: str
+    pid: int = 0
+    started: bool = False
+
+    @property
+    def ui(self) -> str:
+        """Address of its pages."""
+        return self.url.removesuffix("/api")
+
+
+def settings(home: Path) -> dict[str, str]:
+    """Return the Prefect settings of a home folder: nothing leaves the machine, logs go to the server alone."""
+    return {
+        "PREFECT_HOME": str((home / "prefect").resolve()),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_ROOT_LEVEL": "INFO",
+        "PREFECT_CLI_PROMPT": "false",
+    }
+
+
+def connect(home: Path, *, configured: bool) -> Server:
+    """Point this process at a server, before Prefect is imported.
+
+    Args:
+        home: Folder of the server's own database and state file.
+        configured: Use ``PREFECT_API_URL`` and never start anything.
+
+    Raises:
+        ServerError: None is configured, or none could be started.
+    """
+    for name, value in settings(home).items():
+        os.environ.setdefault(name, value)
+    given = os.environ.get("PREFECT_API_URL")
+    if given:
+        return Server(url=given)
+    if configured:
+        raise ServerError("the environment says `prefect: configured`, but PREFECT_API_URL is not set; set it")
+    with _one_at_a_time(home):
+        server = running(home) or _start(home)
+    os.environ["PREFECT_API_URL"] = server.url
+    return server
+
+
+def running(home: Path) -> Server | None:
+    """Return the server that was started from this home folder, if it still answers."""
+    try:
+        found = Server(**json.loads(_state(home).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if _alive(found.pid) and _healthy(found.url, tries=3) else None
+
+
+def stop(home: Path) -> bool:
+    """Stop the server that was started from this home folder; ``False`` when there is none."""
+    server = running(home)
+    if server is None:
+        return False
+    os.kill(server.pid, signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while _alive(server.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if _alive(server.pid):
+        os.kill(server.pid, signal.SIGKILL)
+    _state(home).unlink(missing_ok=True)
+    return True
+
+
+def _start(home: Path) -> Server:
+    port = _free_port()
+    folder = home / "prefect"
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
+    environment |= {"PREFECT_HOME": str(folder.resolve()), "PREFECT_UI_API_URL": f"http://{HOST}:{port}/api"}
+    with (folder / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    server = Server(url=f"http://{HOST}:{port}/api", pid=process.pid)
+    deadline = time.monotonic() + START_SECONDS
+    while not _healthy(server.url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise ServerError(f"no Prefect server came up within {START_SECONDS:.0f} s; see {folder / 'server.log'}")
+        time.sleep(0.1)
+    _write(_state(home), json.dumps(asdict(server)))
+    # The child outlives this process on purpose; without this, Python warns that nobody waits for it.
+    process.returncode = 0
+    return Server(url=server.url, pid=server.pid, started=True)
+
+
+def _state(home: Path) -> Path:
+    return home / "prefect" / "server.json"
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    part.replace(path)
+
+
+def _free_port() -> int:
+    for port in (PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ServerError(f"no free port on {HOST}")
+
+
+def _healthy(url: str, tries: int = 1) -> bool:
+    for attempt in range(tries):
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=2.0) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            if attempt + 1 < tries:
+                time.sleep(0.5)
+    return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _one_at_a_time(home: Path) -> Iterator[None]:
+    from perennial.ledger.lock import file_lock
+
+    (home / "locks").mkdir(parents=True, exist_ok=True)
+    with file_lock(home / "locks" / "server.lock", START_SECONDS * 2):
+        yield

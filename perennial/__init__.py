@@ -1,0 +1,1 @@
+"""Perennial keeps machine-learning models fresh: the library of nouns, free of any orchestrator."""

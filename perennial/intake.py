@@ -1,0 +1,134 @@
+"""From the source to a pinned snapshot: land every table of a pipeline, judge what landed, pin what is visible."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from perennial.config import Pipeline, Table
+from perennial.context import Run
+from perennial.contracts import Check, CheckReport, Landing, Snapshot, TablePin
+from perennial.errors import DataCheckFailed, sample
+from perennial.faults import fault_point
+from perennial.guards import gather, judge
+from perennial.landing import land, pin, read_pin
+
+
+def tables(cfg: Pipeline) -> Mapping[str, Table]:
+    """Return the tables of a pipeline by logical name, the observations first.
+
+    Example:
+        ``{"demand": <the observations>, "demand.prices": <known in advance>}``
+    """
+    return {cfg.pipeline: cfg.data} | {f"{cfg.pipeline}.{name}": table for name, table in cfg.known.items()}
+
+
+def recover(run: Run) -> None:
+    """Undo what a killed run appended and never recorded: the ledger says which version of a table counts."""
+    lake = run.workspace.lake
+    for name in tables(run.cfg):
+        recorded = run.ledger.table_version(name)
+        if lake.version(name) > (-1 if recorded is None else recorded):
+            lake.restore(name, -1 if recorded is None else recorded)
+
+
+def take_in(run: Run) -> None:
+    """Land the new rows of every table; record each landing once its rows are durable."""
+    with _scratch(run) as scratch:
+        for name, table in tables(run.cfg).items():
+            landing = land(
+                table,
+                name,
+                main=name == run.name,
+                pipeline=run.name,
+                as_of=run.as_of,
+                earlier=run.ledger.landings(name),
+                lake=run.workspace.lake,
+                env=run.workspace.env,
+                guards=run.cfg.guards,
+                base=run.workspace.root,
+                scratch=scratch,
+            )
+            if landing.counts.rows_in > landing.counts.deferred:
+                fault_point("landing.unrecorded")
+                run.ledger.record_landing(run.lease, landing)
+
+
+def pending(run: Run) -> tuple[Landing, ...]:
+    """Return the landings that were recorded but never judged, oldest first: a killed run's among them."""
+    return tuple(one for name in tables(run.cfg) for one in run.ledger.landings(name, status="landed"))
+
+
+def visible(run: Run, landings: Mapping[str, tuple[Landing, ...]]) -> Snapshot:
+    """Return what the run may know of these landings, by table."""
+    known = {name.partition(".")[2]: found for name, found in landings.items() if name != run.name}
+    return pin(run.name, run.as_of, landings[run.name], known)
+
+
+def read(
+    run: Run, table: TablePin, snapshot: Snapshot, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read the rows of a snapshot's table, digests verified, batch by batch."""
+    return read_pin(
+        run.workspace.lake,
+        table,
+        run.ledger.landings(table.table),
+        snapshot.cutoff,
+        main=table.table == run.name,
+        columns=columns,
+    )
+
+
+def guard(run: Run, landings: tuple[Landing, ...], snapshot: Snapshot) -> tuple[Check, ...]:
+    """Judge what landed, and the table it landed in, by our own guards."""
+    facts = gather(
+        read(run, snapshot.main, snapshot),
+        as_of=run.as_of,
+        closed_weekdays=run.cfg.forecast.closed_weekdays,
+    )
+    new = next((one for one in landings if one.table == run.name), None)
+    return judge(new, facts, run.cfg.guards)
+
+
+def accept(run: Run, landings: tuple[Landing, ...], snapshot: Snapshot, report: CheckReport) -> None:
+    """Make the landings part of the record and pin the snapshot."""
+    for landing in landings:
+        run.ledger.accept_landing(run.lease, landing.landing_id, report)
+    fault_point("landing.accepted")
+    run.ledger.pin_snapshot(run.lease, snapshot)
+
+
+def reject(run: Run, landings: tuple[Landing, ...], report: CheckReport) -> None:
+    """Take the landings back out of their tables, newest first, and say everything that was wrong.
+
+    Raises:
+        DataCheckFailed: Always; it lists every critical check that failed.
+    """
+    for landing in reversed(landings):
+        run.ledger.reject_landing(run.lease, landing.landing_id, report)
+        fault_point("landing.rejected")
+        run.workspace.lake.restore(landing.table, landing.version_before)
+    lines = [
+        f"{c.table}{f'.{c.column}' if c.column else ''}: {c.name}: observed {c.observed}, expected {c.expected}"
+        + (f" (for example {sample(c.samples)})" if c.samples else "")
+        for c in report.failures
+    ]
+    raise DataCheckFailed(
+        f"{len(lines)} of {len(report.checks)} checks failed as of {run.as_of}; nothing was trained. "
+        + "; ".join(lines)
+        + f". Mend the source, or change the bound in configs/{run.name}.yaml or its checks file, and run again."
+    )
+
+
+@contextmanager
+def _scratch(run: Run) -> Iterator[Path]:
+    home = run.workspace.home
+    home.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="scratch-", dir=home))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,248 @@
+"""Kind ``forecast``: a value per entity and day, for the days after the as-of date."""
+
+import time
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from perennial import estimators
+from perennial.baselines import BASELINES
+from perennial.config import Pipeline, flat
+from perennial.contracts import ENTITY, TIME, Evaluation, Snapshot, Split, Window
+from perennial.errors import ConfigError, TrainingError, sample
+from perennial.evaluation import per_entity, score
+from perennial.features import Panel, Rows, feature_names, level_names, read_panel
+from perennial.features.panel import Floats, grid
+from perennial.intervals import fit_intervals
+from perennial.kinds.base import Fitted, Read
+from perennial.kinds.charts import charts
+from perennial.kinds.sampling import CALIBRATION_ROWS, draw, require, split_days
+from perennial.kinds.testrows import test_rows
+from perennial.models import DirectForecaster
+
+EXAMPLE_ROWS = 5
+RANGE = 25.0
+"""A level below this part of the mean target says no more than that: hardly ever."""
+USUAL = 0.99
+"""Share of the training rows whose level is taken as it is."""
+BLOCK = 8_192
+"""Entities forecast at a time: bounds the memory of scoring."""
+
+
+def load(cfg: Pipeline, snapshot: Snapshot, read: Read) -> Panel:
+    """Gather the rows of a snapshot into a panel; see :func:`perennial.features.read_panel`."""
+    return read_panel(cfg, snapshot, read)
+
+
+def split(data: Panel, cfg: Pipeline) -> Split:
+    """Divide history into training days and rolling-origin test windows.
+
+    Raises:
+        TrainingError: There are fewer days of history than are held out.
+    """
+    as_of, held = data.as_of, cfg.split.holdout
+    train_end = as_of - timedelta(days=held + cfg.split.gap)
+    end = data.column(train_end)
+    if end < 0:
+        raise TrainingError(
+            f"{cfg.pipeline}: {data.n_days} days of history, but split.holdout + split.gap is "
+            f"{held + cfg.split.gap}; wait for more history or hold out less"
+        )
+    windows = tuple(
+        Window(origin=as_of - timedelta(days=left), horizon=min(cfg.forecast.horizon, left))
+        for left in range(held, 0, -cfg.split.step)
+    )
+    new = data.entities[data.first > end]
+    return Split(train_end=train_end, windows=windows, entities=data.n_entities, new_entities=tuple(map(str, new)))
+
+
+def train(data: Panel, split: Split, cfg: Pipeline, *, champion: DirectForecaster | None, threads: int) -> Fitted:
+    """Fit a candidate, or continue the champion where the configuration asks for it.
+
+    Raises:
+        TrainingError: There is nothing to learn from.
+        ConfigError: A parameter or the mode does not fit the estimator.
+    """
+    began = time.perf_counter()
+    update = cfg.model.mode == "update" and champion is not None
+    base = _continued(cfg, champion) if update and champion is not None else _blank(data, cfg)
+    rng = np.random.default_rng(cfg.model.seed)
+    end = data.column(split.train_end)
+    days = split_days(data, end, cfg.model.history_days)
+    recent = days.training[days.training > end - cfg.model.update_days] if update else days.training
+    after = cfg.forecast.retired_after_days
+    rows = require(draw(data, recent, cfg.model.rows, cfg.forecast.horizon, rng, after), cfg.pipeline)
+    held = draw(data, days.calibration, CALIBRATION_ROWS, cfg.forecast.horizon, rng, after)
+    X = base.design(data, rows, threads)
+    built = time.perf_counter()
+    params = _parameters(cfg, update)
+    gains = _add_stage(base, cfg, params, X, targets(data, rows), threads)
+    fitted = time.perf_counter()
+    _calibrate(base, data, held if len(held) else rows, cfg, threads)
+    done = time.perf_counter()
+    mode: Literal["refit", "update"] = "update" if update else "refit"
+    return Fitted(
+        model=base,
+        params={**_flat(cfg), **{f"estimator.{k}": v for k, v in params.items()}, "mode": mode},
+        rows=len(rows),
+        features=tuple(base.features),
+        importance=_shares(base.features, gains),
+        seconds={"features": built - began, "fit": fitted - built, "intervals": done - fitted},
+        mode=mode,
+        example=np.ascontiguousarray(X[:EXAMPLE_ROWS]),
+    )
+
+
+def evaluate(
+    data: Panel, split: Split, cfg: Pipeline, models: Mapping[str, DirectForecaster], threads: int
+) -> Evaluation:
+    """Score the models and every baseline on the same rows of the test windows.
+
+    Args:
+        data: The panel.
+        split: Its test windows.
+        cfg: Metrics, slices and weights.
+        models: ``candidate`` and, if there is one, ``champion``.
+        threads: Cores to use; the result does not depend on it.
+    """
+    rows = test_rows(data, split, cfg, models, BASELINES, threads)
+    return Evaluation(
+        scores=score(rows, cfg.evaluation),
+        rows=rows,
+        per_entity=per_entity(rows),
+        charts=charts(data, rows),
+    )
+
+
+def predict(data: Panel, cfg: Pipeline, model: DirectForecaster, *, threads: int) -> Iterator[pa.RecordBatch]:
+    """Forecast every entity for the open days of the horizon after the as-of date.
+
+    Yields:
+        Batches with ``entity``, ``ds``, ``horizon`` (int16), ``y_hat`` (float32) and one float32 column for
+        each quantile level, for example ``q05``; ordered by entity, then day.
+    """
+    origin = data.n_days - 1
+    ahead = origin + 1 + np.arange(cfg.forecast.horizon, dtype=np.int32)
+    columns = ahead[data.open[ahead]]
+    for start in range(0, data.n_entities, BLOCK):
+        entities = np.arange(start, min(start + BLOCK, data.n_entities), dtype=np.int32)
+        rows = grid(entities, origin, columns)
+        yield _batch(data, rows, model, threads, group=len(columns))
+
+
+def quantile_column(level: float) -> str:
+    """Return the column name of a quantile level: 0.05 -> ``q05``, 0.975 -> ``q97_5``."""
+    text = f"{level * 100:.4f}".rstrip("0").rstrip(".")
+    whole, _, rest = text.partition(".")
+    return f"q{whole.zfill(2)}" + (f"_{rest}" if rest else "")
+
+
+def targets(panel: Panel, rows: Rows) -> Floats:
+    """Return the observed values of rows that lie in history, shape (n_rows,)."""
+    return panel.y[rows.entity, rows.target]
+
+
+def _batch(data: Panel, rows: Rows, model: DirectForecaster, threads: int, group: int) -> pa.RecordBatch:
+    found = model.predict(data, rows, threads=threads, group=group)
+    day = (data.first_day + rows.target).astype(np.int32)
+    columns = {
+        ENTITY: pa.array(data.entities).take(pa.array(rows.entity)),
+        TIME: pa.array(day).cast(pa.date32()),
+        "horizon": pa.array(rows.horizon.astype(np.int16)),
+        "y_hat": pa.array(found.mean),
+    }
+    for k, level in enumerate(model.levels):
+        columns[quantile_column(level)] = pa.array(np.ascontiguousarray(found.quantiles[:, k]))
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _blank(data: Panel, cfg: Pipeline) -> DirectForecaster:
+    names = {name: data.static[name].names for name in cfg.forecast.static}
+    names |= {name: data.known[name].names for name in cfg.forecast.known if data.known[name].names}
+    return DirectForecaster(
+        settings=cfg.forecast.model_dump_json(),
+        features=feature_names(cfg.forecast, data),
+        categories=names,
+        stages=(),
+        link="identity",
+        level=level_names(cfg.forecast),
+        intervals={},
+        levels=sorted(cfg.model.quantiles),
+    )
+
+
+def _continued(cfg: Pipeline, champion: DirectForecaster) -> DirectForecaster:
+    if cfg.model.estimator not in estimators.UPDATABLE:
+        raise ConfigError(
+            f"model.mode: update is not possible with {cfg.model.estimator}; "
+            f"use {' or '.join(estimators.UPDATABLE)}, or mode: refit"
+        )
+    return DirectForecaster(
+        settings=champion.settings,
+        features=champion.features,
+        categories=champion.categories,
+        stages=champion.stages,
+        link=champion.link,
+        level=champion.level,
+        bounds=champion.bounds,
+        intervals={},
+        levels=sorted(cfg.model.quantiles),
+    )
+
+
+def _parameters(cfg: Pipeline, update: bool) -> dict[str, Any]:
+    params = estimators.parameters(cfg.model)
+    if update:
+        params[{"lightgbm": "n_estimators"}.get(cfg.model.estimator, "max_iter")] = cfg.model.update_trees
+    return params
+
+
+def _add_stage(
+    base: DirectForecaster, cfg: Pipeline, params: Mapping[str, Any], X: Floats, y: Floats, threads: int
+) -> npt.NDArray[np.float64]:
+    """Append one fitted stage; return the gain of each feature."""
+    if (y < 0).any():
+        raise TrainingError(f"negative targets cannot be forecast: {sample(y[y < 0])}; set guards.min_value to 0")
+    if not y.any():  # nothing has ever been sold: zero is the forecast, and no loss with a log link is defined
+        return np.zeros(X.shape[1])
+    link = estimators.link(params)
+    if base.stages and link != base.link:
+        raise ConfigError(f"model.mode: an update with a {link} link cannot continue a {base.link} one")
+    if base.stages:
+        earlier: Floats | None = base.mean(X, threads)
+    else:
+        base.link, base.bounds = link, _bounds(base, X, y)
+        earlier = base.start(X) if link == "log" else None
+    stage = estimators.fit(cfg.model, params, X, y, threads=threads, earlier=earlier)
+    base.stages.append(stage.model)
+    return stage.gains
+
+
+def _bounds(base: DirectForecaster, X: Floats, y: Floats) -> list[float]:
+    """Return the smallest, usual and largest level a log-linked model starts from."""
+    usual = float(y.mean(dtype=np.float64))
+    base.bounds = [usual / RANGE, usual, np.inf]
+    return [usual / RANGE, usual, float(np.quantile(base.start(X), USUAL))]
+
+
+def _calibrate(base: DirectForecaster, data: Panel, rows: Rows, cfg: Pipeline, threads: int) -> None:
+    if base.levels:
+        mean = base.mean(base.design(data, rows, threads), threads)
+        base.intervals = fit_intervals(targets(data, rows), mean, rows.horizon, base.levels)
+
+
+def _shares(features: list[str], gains: npt.NDArray[np.float64]) -> dict[str, float]:
+    total = float(gains.sum())
+    return {name: float(gain) / total for name, gain in zip(features, gains, strict=True)} if total > 0 else {}
+
+
+def _flat(cfg: Pipeline) -> dict[str, str | int | float | bool]:
+    """Return the settings of the fit as MLflow takes them: numbers, booleans and text."""
+    settings = {**flat(cfg.forecast, "forecast."), **flat(cfg.split, "split."), **flat(cfg.model, "model.")}
+    settings.pop("model.params")
+    plain = (str, int, float, bool)
+    return {k: v if isinstance(v, plain) else str(v) for k, v in settings.items() if v is not None}

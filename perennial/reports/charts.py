@@ -1,0 +1,252 @@
+"""Line charts as small SVG paths: geometry only, in a plot that stretches to any width.
+
+A plot is ``WIDTH x HEIGHT`` units and is drawn with ``preserveAspectRatio="none"``; labels are HTML placed in
+percent of it, so that text keeps its size on a phone and in print.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from perennial.contracts import Chart, ModelVersion
+from perennial.reports.text import amount, plain, share, short_day
+from perennial.reports.words import contender_name
+
+WIDTH, HEIGHT = 1000.0, 300.0
+_STYLE = {"actual": "actual", "candidate": "candidate", "champion": "champion"}
+_BACK_TO_FRONT = ("baseline", "champion", "actual", "candidate")
+
+Values = Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A label on an axis.
+
+    Attributes:
+        at: Position in percent of the axis, from the left or from the top.
+        minor: Whether a narrow screen leaves it out.
+    """
+
+    at: float
+    label: str
+    minor: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line: its legend, its class in the style sheet and its SVG path."""
+
+    name: str
+    style: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """A chart ready to be drawn.
+
+    Attributes:
+        band: SVG path of the interval, ``""`` without one.
+        starts: Where the forecast begins, in percent from the left; ``None`` if it does not begin inside.
+        data: JSON for the pointer: days in percent, labels and formatted values.
+        says: The picture in one sentence, for those who cannot see it.
+    """
+
+    title: str
+    note: str
+    unit: str
+    lines: tuple[Line, ...]
+    band: str
+    band_name: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    starts: float | None
+    data: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scale:
+    """Maps days and values into the plot."""
+
+    first: date
+    days: int
+    low: float
+    high: float
+
+    def x(self, day: date) -> float:
+        return (day - self.first).days / max(self.days, 1) * WIDTH
+
+    def y(self, value: float) -> float:
+        return HEIGHT - (value - self.low) / (self.high - self.low) * HEIGHT
+
+
+def nice_ticks(low: float, high: float, target: int = 4) -> tuple[float, ...]:
+    """Return round values, about ``target`` steps, from at or below ``low`` to at or above ``high``.
+
+    Example:
+        >>> nice_ticks(0, 870)
+        (0.0, 250.0, 500.0, 750.0, 1000.0)
+    """
+    span = high - low
+    if not math.isfinite(span) or span <= 0:
+        return (low, low + 1.0)
+    step = _nice_step(span / target)
+    start = math.floor(low / step)
+    stop = math.ceil(round(high / step, 9))
+    return tuple(round(i * step, 10) for i in range(start, stop + 1))
+
+
+def _nice_step(raw: float) -> float:
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
+
+
+def plot(chart: Chart, *, unit: str, version: ModelVersion, champion: ModelVersion | None) -> Plot:
+    """Lay out one chart; days on which nothing is known (closed days) are bridged, other gaps stay open."""
+    chart = _drop_empty_days(chart)
+    days = [date.fromisoformat(d) for d in chart.dates]
+    scale = _scale(days, [*chart.lines.values(), chart.low, chart.high])
+    names = {key: plain(contender_name(key, version, champion), 40) for key in chart.lines}
+    return Plot(
+        title=plain(chart.title),
+        note=plain(chart.note, 200),
+        unit=unit,
+        lines=_lines(chart, days, scale, names),
+        band=_band(days, chart.low, chart.high, scale),
+        band_name=f"{share(chart.level, 0)} band" if chart.level else "",
+        x_ticks=_x_ticks(days, scale),
+        y_ticks=_y_ticks(scale),
+        starts=_starts(days, chart.lines.get("candidate", ()), scale),
+        data=_pointer_data(chart, days, scale, names),
+        says=_says(chart, days, names),
+    )
+
+
+def legend(plots: Sequence[Plot]) -> tuple[Line, ...]:
+    """Return what the lines of all plots stand for, each once, the front one first; bands have style ``band``."""
+    lines = [(line.style, line.name) for p in plots for line in reversed(p.lines)]
+    bands = [("band", p.band_name) for p in plots if p.band]
+    return tuple(Line(name=name, style=style, path="") for style, name in dict.fromkeys(lines + bands))
+
+
+def _drop_empty_days(chart: Chart) -> Chart:
+    keep = [i for i in range(len(chart.dates)) if any(v[i] is not None for v in chart.lines.values())]
+    return Chart(
+        title=chart.title,
+        note=chart.note,
+        dates=tuple(chart.dates[i] for i in keep),
+        lines={name: tuple(_finite(values[i]) for i in keep) for name, values in chart.lines.items()},
+        low=tuple(_finite(chart.low[i]) for i in keep) if chart.low else (),
+        high=tuple(_finite(chart.high[i]) for i in keep) if chart.high else (),
+        level=chart.level,
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _scale(days: Sequence[date], series: Iterable[Values]) -> _Scale:
+    values = [v for one in series for v in one if v is not None]
+    ticks = nice_ticks(min([0.0, *values]), max([0.0, *values]))
+    first, last = (days[0], days[-1]) if days else (date(2000, 1, 1), date(2000, 1, 2))
+    return _Scale(first=first, days=(last - first).days, low=ticks[0], high=ticks[-1])
+
+
+def _lines(chart: Chart, days: Sequence[date], scale: _Scale, names: Mapping[str, str]) -> tuple[Line, ...]:
+    lines = [
+        Line(name=names[key], style=_STYLE.get(key, "baseline"), path=_path(days, values, scale))
+        for key, values in chart.lines.items()
+    ]
+    return tuple(sorted(lines, key=lambda line: _BACK_TO_FRONT.index(line.style)))
+
+
+def _path(days: Sequence[date], values: Values, scale: _Scale) -> str:
+    parts: list[str] = []
+    pen = "M"
+    for day, value in zip(days, values, strict=True):
+        if value is None:
+            pen = "M"
+            continue
+        parts.append(f"{pen}{scale.x(day):.1f} {scale.y(value):.1f}")
+        pen = "L"
+    return "".join(parts)
+
+
+def _band(days: Sequence[date], low: Values, high: Values, scale: _Scale) -> str:
+    if not low or not high:
+        return ""
+    edges = zip(days, low, high, strict=True)
+    known = [(scale.x(d), scale.y(a), scale.y(b)) for d, a, b in edges if a is not None and b is not None]
+    if len(known) < 2:
+        return ""
+    top = "L".join(f"{x:.1f} {b:.1f}" for x, _, b in known)
+    bottom = "L".join(f"{x:.1f} {a:.1f}" for x, a, _ in reversed(known))
+    return f"M{top}L{bottom}Z"
+
+
+def _x_ticks(days: Sequence[date], scale: _Scale) -> tuple[Tick, ...]:
+    if not days:
+        return ()
+    return tuple(
+        Tick(at=round(scale.x(d) / WIDTH * 100, 2), label=short_day(d), minor=i % 2 == 1)
+        for i, d in enumerate(_tick_days(days[0], days[-1]))
+    )
+
+
+def _tick_days(first: date, last: date) -> list[date]:
+    """Mondays a week or more apart for spans up to half a year, else firsts of months; about eight in all."""
+    span = (last - first).days
+    if span > 180:
+        every = max(1, round(span / 30.4 / 8))
+        days = [first + timedelta(days=i) for i in range(span + 1)]
+        return [d for d in days if d.day == 1][::every]
+    if span < 14:
+        return [first + timedelta(days=i) for i in range(0, span + 1, 2)]
+    monday = first + timedelta(days=-first.weekday() % 7)
+    step = 7 * max(1, round(span / 7 / 8))
+    return [monday + timedelta(days=i) for i in range(0, (last - monday).days + 1, step)]
+
+
+def _y_ticks(scale: _Scale) -> tuple[Tick, ...]:
+    ticks = nice_ticks(scale.low, scale.high)
+    digits = 0 if ticks[1] - ticks[0] >= 1 and all(t == int(t) for t in ticks) else 2
+    return tuple(Tick(at=round(scale.y(t) / HEIGHT * 100, 2), label=f"{t:,.{digits}f}") for t in ticks)
+
+
+def _starts(days: Sequence[date], candidate: Values, scale: _Scale) -> float | None:
+    first = next((i for i, v in enumerate(candidate) if v is not None), 0)
+    return round(scale.x(days[first]) / WIDTH * 100, 2) if first else None
+
+
+def _pointer_data(chart: Chart, days: Sequence[date], scale: _Scale, names: Mapping[str, str]) -> str:
+    def texts(values: Values) -> list[str | None]:
+        return [None if v is None else amount(v) for v in values]
+
+    data = {
+        "x": [round(scale.x(d) / WIDTH * 100, 2) for d in days],
+        "days": [f"{d:%a} {short_day(d)} {d.year}" for d in days],
+        "lines": [
+            {
+                "name": names[key],
+                "style": _STYLE.get(key, "baseline"),
+                "y": [None if v is None else round(scale.y(v) / HEIGHT * 100, 1) for v in values],
+                "text": texts(values),
+            }
+            for key, values in chart.lines.items()
+        ],
+        "low": texts(chart.low),
+        "high": texts(chart.high),
+    }
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+
+
+def _says(chart: Chart, days: Sequence[date], names: Mapping[str, str]) -> str:
+    if not days:
+        return f"{plain(chart.title)}: no data"
+    span = f"{short_day(days[0])} {days[0].year} to {short_day(days[-1])} {days[-1].year}"
+    return f"{plain(chart.title)}, {span}: {', '.join(names.values())}"

@@ -1,0 +1,147 @@
+"""Put a report into its three forms: an HTML page, a Markdown model card and a Markdown summary."""
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from perennial.reports.charts import legend, plot
+from perennial.reports.contents import ReportInput
+from perennial.reports.data import check_rows, landing_rows, quarantine_rows
+from perennial.reports.gatetable import gate_rows
+from perennial.reports.headline import headline, key_figures, tally
+from perennial.reports.run import (
+    cost_facts,
+    feature_bars,
+    lineage_facts,
+    missed_rows,
+    new_entities,
+    setting_facts,
+    stage_bars,
+    timeline,
+    training_facts,
+)
+from perennial.reports.scoreboard import Scores, metric_rows, part_tables, standings
+from perennial.reports.text import day, markdown, moment, plain
+from perennial.reports.words import metric_words
+
+_HERE = Path(__file__).parent
+_ADDRESS = ":/?#=&%~@+,;"
+
+
+def render_run(report: ReportInput) -> str:
+    """Return the page of one run: one self-contained HTML file that needs no network.
+
+    Style, script and pictures are inline. Its content security policy allows nothing else, not even another
+    script, so that a name in the data that slipped through escaping could not run.
+    """
+    css, script = _asset("run.css"), _asset("run.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _html().get_template("run.html.j2").render(css=css, script=script, script_digest=digest, **_context(report))
+
+
+def render_card(report: ReportInput) -> str:
+    """Return the model card: what the version is for, how good it is, where it is weak, where it came from."""
+    return _markdown().get_template("card.md.j2").render(**_context(report))
+
+
+def render_summary(report: ReportInput, link: str | None = None) -> str:
+    """Return a short Markdown summary for the Prefect artifact: the decision, the main figures, the cost.
+
+    ``link`` is the address or path of the page; without it the summary stands alone.
+    """
+    # encoded, so that no bracket, space or line break can end the link
+    address = Markup(quote(link, safe=_ADDRESS)) if link else None
+    return _markdown().get_template("summary.md.j2").render(link=address, **_context(report))
+
+
+def _context(report: ReportInput) -> dict[str, Any]:
+    """Gather every section; ``StrictUndefined`` makes a template that asks for more fail at once."""
+    scores = Scores(report)
+    return {
+        **_names(report),
+        **_judgement(report, scores),
+        "checks": check_rows(report.checks.checks),
+        "docs": plain(report.checks.docs or "", 200),
+        "landings": landing_rows(report),
+        "quarantine": quarantine_rows(report),
+        "timeline": timeline(report),
+        "missed": missed_rows(report),
+        "new_entities": new_entities(report),
+        "features": feature_bars(report),
+        "training": training_facts(report),
+        "lineage": lineage_facts(report),
+        "settings": setting_facts(report),
+        "cost": cost_facts(report),
+        "stages": stage_bars(report),
+    }
+
+
+def _names(report: ReportInput) -> dict[str, Any]:
+    return {
+        "pipeline": report.pipeline.pipeline,
+        "description": plain(report.pipeline.description, 300),
+        "owner": plain(report.pipeline.owner),
+        "unit": plain(report.pipeline.data.columns.y or "value", 30),
+        "as_of": day(report.snapshot.as_of),
+        "generated": moment(report.generated_at),
+        "version": report.version.version,
+        "champion": report.champion.version if report.champion else None,
+        "horizon": report.pipeline.forecast.horizon,
+    }
+
+
+def _judgement(report: ReportInput, scores: Scores) -> dict[str, Any]:
+    unit = plain(report.pipeline.data.columns.y or "value", 30)
+    plots = [plot(c, unit=unit, version=report.version, champion=report.champion) for c in report.evaluation.charts]
+    return {
+        "head": headline(report, scores),
+        "tally": tally(report),
+        "figures": key_figures(report, scores),
+        "gates": gate_rows(report, scores),
+        "main": metric_words(scores.main),
+        "contenders": [scores.name(c) for c in scores.contenders],
+        "metrics": metric_rows(scores),
+        "standings": standings(scores),
+        "parts": part_tables(scores),
+        "plots": plots,
+        "legend": legend(plots),
+    }
+
+
+@cache
+def _html() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _markdown() -> Environment:
+    """Every value that a template prints passes through :func:`markdown`; only an encoded address does not."""
+    return Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=False,
+        finalize=_cell,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _cell(value: object) -> str:
+    return value if isinstance(value, Markup) else markdown(value)
+
+
+@cache
+def _asset(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")

@@ -1,0 +1,29 @@
+"""Stage 4 of 9: load the version in force, so that candidate and champion are judged on the same rows.
+
+Policy: the ledger says which version it is, the store gives its bytes, the digest proves them. A missing
+champion is normal once; unreadable bytes are not, and fail the run.
+"""
+
+import logging
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from perennial.context import Run
+from perennial.contracts import Incumbent
+from perennial.registry import incumbent
+
+log = logging.getLogger(__name__)
+
+
+@task(name="champion", cache_policy=NO_CACHE)
+def champion(run: Run) -> Incumbent | None:
+    """Return the champion, or ``None`` before the first promotion.
+
+    Raises:
+        IntegrityError: Its stored bytes are not those that were judged.
+    """
+    with run.stage("champion"):
+        found = incumbent(run.ledger, run.workspace.store, run.name)
+    log.info("champion: %s", f"version {found.version.version}, as of {found.version.as_of}" if found else "none yet")
+    return found

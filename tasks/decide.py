@@ -1,0 +1,30 @@
+"""Stage 7 of 9: decide whether the candidate may replace the champion.
+
+Policy only. Which gates run comes from ``configs/``; what a gate means is :mod:`perennial.gates`. Every gate
+is judged even after one fails. Deterministic, no effects, never retried.
+"""
+
+import logging
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from perennial.context import Run
+from perennial.contracts import Decision, Evaluation
+from perennial.gates import judge
+
+log = logging.getLogger(__name__)
+
+
+@task(name="decide", cache_policy=NO_CACHE)
+def decide(run: Run, scores: Evaluation) -> Decision:
+    """Judge one evaluation against every configured gate.
+
+    Raises:
+        MetricMissing: A gate names a metric, slice or contender that was not evaluated.
+    """
+    with run.stage("decide"):
+        decision = judge(scores, run.cfg.gates)
+    for verdict in decision.verdicts:
+        log.info("%s %s: %s", "pass" if verdict.passed else "FAIL", verdict.gate, verdict.reason)
+    return decision

@@ -1,0 +1,82 @@
+"""Fixtures that several files share: a real Prefect server for the whole session, a shop to retrain."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import shop
+
+SERVER_SECONDS = 120
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start one Prefect server on loopback for all workers of this session; the last one to leave stops it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    state = shared / "prefect-server.json"
+    with Locked(shared):
+        server = json.loads(state.read_text()) if state.exists() else _start(shared)
+        state.write_text(json.dumps(server | {"users": server["users"] + 1}))
+    before = os.environ.get("PREFECT_API_URL")
+    os.environ["PREFECT_API_URL"] = server["url"]
+    yield server["url"]
+    os.environ.pop("PREFECT_API_URL") if before is None else os.environ.update(PREFECT_API_URL=before)
+    with Locked(shared):
+        server = json.loads(state.read_text())
+        state.write_text(json.dumps(server | {"users": server["users"] - 1}))
+        if server["users"] == 1:
+            os.killpg(server["pid"], signal.SIGTERM)
+            state.unlink()
+
+
+@pytest.fixture
+def shop_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a shop below a temporary folder and stand in it."""
+    monkeypatch.chdir(shop.project(tmp_path))
+    return tmp_path
+
+
+def _start(folder: Path) -> dict[str, object]:
+    from flows.server import _free_port, settings
+
+    port = _free_port()
+    environment = os.environ | settings(folder)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    url = f"http://127.0.0.1:{port}/api"
+    deadline = time.monotonic() + SERVER_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+                if answer.status == 200:
+                    process.returncode = 0  # another worker may end it; nobody here waits
+                    return {"url": url, "pid": process.pid, "users": 0}
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError((folder / "server.log").read_text()[-2000:])
+
+
+class Locked:
+    """Hold a file lock below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / "fixtures.lock").open("w")
+
+    def __enter__(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
