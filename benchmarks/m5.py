@@ -62,15 +62,13 @@ def read_store(data: Path, name: str) -> Store:
     )
 
 
-def prepare(store: Store, folder: Path) -> None:
-    """Write sales (since the first price, to d_1913), prices by week and events by day as Parquet."""
-    folder.mkdir(parents=True)
+def tables(store: Store, last: int = LAST) -> dict[str, pd.DataFrame]:
+    """Return sales (since the first price, to day ``last``), prices by week and events by day."""
     calendar = store.calendar.assign(date=store.calendar["date"].dt.date)
     week = calendar.groupby("wm_yr_wk")["date"].min()
     start = store.prices.groupby("item_id")["wm_yr_wk"].min().map(week)
-    date = calendar["date"].to_numpy()[:LAST]
-    on_sale = date[:, None] >= store.items["item_id"].map(start).to_numpy()
-    day, item = np.nonzero(on_sale)
+    date = calendar["date"].to_numpy()[:last]
+    day, item = np.nonzero(date[:, None] >= store.items["item_id"].map(start).to_numpy())
     names = store.items.astype("category")
     sales = pd.DataFrame(
         {
@@ -85,12 +83,11 @@ def prepare(store: Store, folder: Path) -> None:
         columns={"item_id": "item", "sell_price": "price"}
     )
     events = calendar.rename(columns={f"snap_{store.name[:2]}": "snap", "event_type_1": "event_type"})
-    for frame, name in (
-        (sales, "sales"),
-        (prices[["date", "item", "price"]].sort_values(["date", "item"]), "prices"),
-        (events[["date", "snap", "event_type"]], "events"),
-    ):
-        frame.to_parquet(folder / f"{name}.parquet", index=False)
+    return {
+        "sales": sales,
+        "prices": prices[["date", "item", "price"]].sort_values(["date", "item"]),
+        "events": events[["date", "snap", "event_type"]],
+    }
 
 
 def workspace(store: Store, root: Path) -> None:
@@ -98,7 +95,10 @@ def workspace(store: Store, root: Path) -> None:
     (root / "configs" / "environments").mkdir(parents=True)
     for name in ("m5.yaml", "m5.checks.yaml", "environments/local.yaml"):
         shutil.copy(ROOT / "configs" / name, root / "configs" / name)
-    prepare(store, root / "data" / "m5")
+    data = root / "data" / "m5"
+    data.mkdir(parents=True)
+    for name, frame in tables(store).items():
+        frame.to_parquet(data / f"{name}.parquet", index=False)
 
 
 def perennial(root: Path, *arguments: str) -> Any:
@@ -118,25 +118,25 @@ def published(root: Path, store: Store) -> Matrix:
         if "predictions" in str(path.relative_to(root))
     )
     table = found.pivot(index="entity", columns="horizon", values="y_hat").reindex(store.items["item_id"])
-    return table.fillna(0).to_numpy(np.float64)
+    return table.fillna(0).to_numpy(np.float64)  # without a row: not on sale before the test window
 
 
-def wrmsse(store: Store, forecast: Matrix) -> dict[str, float]:
-    """Return WRMSSE by level, lower is better.
+def wrmsse(store: Store, forecast: Matrix, last: int = LAST) -> dict[str, float]:
+    """Return WRMSSE by level of a forecast of the 28 days after day ``last``, lower is better.
 
     Per series sqrt(mean squared error over the horizon / mean squared day-to-day change since the first
     sale), weighted by its share of dollar sales in the last 28 days; series are summed to the level first.
 
     Source: Makridakis et al. 2022, The M5 competition, equations 1 and 2.
     """
-    history, actual = store.units[:, :LAST], store.units[:, LAST : LAST + HORIZON]
-    revenue = (history[:, -HORIZON:] * _daily_prices(store)).sum(axis=1)
+    history, actual = store.units[:, :last], store.units[:, last : last + HORIZON]
+    revenue = (history[:, -HORIZON:] * _daily_prices(store, last)).sum(axis=1)
     out = {}
     for level, column in LEVELS.items():
         keys = np.zeros(len(history), int) if column is None else pd.factorize(store.items[column])[0]
         sums = {name: _sum(values, keys) for name, values in (("past", history), ("error", forecast - actual))}
         begin = np.argmax(sums["past"] > 0, axis=1)
-        counted = np.arange(1, LAST) > begin[:, None]
+        counted = np.arange(1, last) > begin[:, None]
         scale = (np.diff(sums["past"]) ** 2 * counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
         weight = np.bincount(keys, revenue) / revenue.sum()
         rmsse = np.sqrt((sums["error"] ** 2).mean(axis=1) / np.where(scale > 0, scale, np.inf))
@@ -144,9 +144,9 @@ def wrmsse(store: Store, forecast: Matrix) -> dict[str, float]:
     return out
 
 
-def weekday_mean(store: Store) -> Matrix:
-    """Return the mean of the same weekday over the last 8 weeks, shape (n_items, 28)."""
-    weeks = store.units[:, LAST - 56 : LAST].reshape(len(store.units), 8, 7).mean(axis=1)
+def weekday_mean(store: Store, last: int = LAST) -> Matrix:
+    """Return the mean of the same weekday over the 8 weeks to day ``last``, shape (n_items, 28)."""
+    weeks = store.units[:, last - 56 : last].reshape(len(store.units), 8, 7).mean(axis=1)
     return np.tile(weeks, 4)
 
 
@@ -187,9 +187,9 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-def _daily_prices(store: Store) -> Matrix:
+def _daily_prices(store: Store, last: int) -> Matrix:
     """Return the price of each item on the last 28 days of history, 0 where it was not on sale."""
-    week = store.calendar["wm_yr_wk"].to_numpy()[LAST - HORIZON : LAST]
+    week = store.calendar["wm_yr_wk"].to_numpy()[last - HORIZON : last]
     table = store.prices.pivot(index="item_id", columns="wm_yr_wk", values="sell_price")
     return table.reindex(store.items["item_id"])[week].fillna(0).to_numpy(np.float64)
 

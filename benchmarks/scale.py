@@ -50,7 +50,7 @@ model:
   rows: 500000
 evaluation: {slices: [dept, volume], weight: revenue, price: price}
 gates:
-  - {metric: wape, against: baseline, ratio: 1.0}
+  - {metric: wape, against: bound, max: 5.0}  # what is measured is speed: the tiled chain is not a real one
 """
 CHECKS = """
 - expect: column_values_to_not_be_null

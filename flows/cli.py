@@ -129,13 +129,16 @@ def verify(env: Env = None, as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: perennial validate demand")
 def validate(
-    config: Annotated[str, typer.Argument(help="A pipeline's name or file.")], as_json: AsJson = False
+    config: Annotated[str, typer.Argument(help="A pipeline's name or file.")],
+    env: Env = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Explain every problem of a pipeline file at once, with line numbers."""
+    """Explain every problem of a pipeline file and its checks at once, with line numbers."""
     from flows import present
+    from perennial import validation
 
-    with _workspace(None) as workspace:
-        loaded = workspace.pipeline(config)
+    with _workspace(env) as workspace:
+        loaded = validation.validate(workspace, config)
         answer = {"valid": True, "pipeline": loaded.config.pipeline, "digest": loaded.digest}
         _show(answer, as_json, lambda: present.valid(loaded))
 
@@ -165,6 +168,8 @@ def down(env: Env = None, as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Run the command; deliberate errors become one paragraph and exit code 1, never a traceback."""
+    # OpenMP's threads spin while they wait; on cores that are not idle a fit then takes several times longer.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
     except KeyboardInterrupt:
@@ -202,6 +207,9 @@ def _workspace(env: str | None) -> "Iterator[Workspace]":
     except PerennialError as error:
         _complain(f"{type(error).__name__}: {error}")
         raise typer.Exit(1) from error
+    except OSError as error:  # a full disk, a folder that may not be written
+        _complain(f"{type(error).__name__}: {error}; check the disk and its permissions, then run again")
+        raise typer.Exit(1) from error
 
 
 @contextmanager
@@ -216,9 +224,9 @@ def _progress(title: str) -> Iterator[None]:
 
 def _show(result: Any, as_json: bool, lines: "Callable[[], Any]") -> None:
     if as_json:
-        from perennial.contracts import to_json
+        from perennial.contracts import to_json, without_nan
 
-        sys.stdout.write(json.dumps(to_json(result), indent=2, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(without_nan(to_json(result)), indent=2, allow_nan=False) + "\n")
         return
     for line in lines():
         _print(line)

@@ -1,5 +1,6 @@
 """How results look on a terminal: records in, renderable lines out; nothing is printed or computed here."""
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -38,7 +39,7 @@ def run(record: RunRecord, home: Path) -> Iterable[Any]:
 def scores(rows: Sequence[Score]) -> Table:
     """Return the contenders' overall errors as a table; lower is better in every column."""
     overall = [s for s in rows if s.part == "overall"]
-    metrics = [m for m in METRICS if any(s.metric == m for s in overall)]
+    metrics = [m for m in METRICS if any(s.metric == m and math.isfinite(s.value) for s in overall)]
     table = Table(title="Errors on the same test rows (lower is better)", title_justify="left", box=None, pad_edge=True)
     table.add_column("contender")
     for metric in metrics:

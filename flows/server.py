@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from perennial.errors import PerennialError
+from perennial.projection import answers
 
 HOST = "127.0.0.1"
 PORT = 4200
@@ -68,8 +69,11 @@ def connect(home: Path, *, configured: bool) -> Server:
     """
     for name, value in settings(home).items():
         os.environ.setdefault(name, value)
+    (home / "prefect").mkdir(parents=True, exist_ok=True)
     given = os.environ.get("PREFECT_API_URL")
     if given:
+        if not answers(given):
+            raise ServerError(f"no Prefect server answers at {given}; start it, or correct or unset PREFECT_API_URL")
         return Server(url=given)
     if configured:
         raise ServerError("the environment says `prefect: configured`, but PREFECT_API_URL is not set; set it")
@@ -93,6 +97,7 @@ def stop(home: Path) -> bool:
     server = running(home)
     if server is None:
         return False
+    flush_logs()
     os.kill(server.pid, signal.SIGTERM)
     deadline = time.monotonic() + 20
     while _alive(server.pid) and time.monotonic() < deadline:
@@ -101,6 +106,13 @@ def stop(home: Path) -> bool:
         os.kill(server.pid, signal.SIGKILL)
     _state(home).unlink(missing_ok=True)
     return True
+
+
+def flush_logs() -> None:
+    """Send what this process still has to say to a server that is about to be stopped."""
+    handlers = sys.modules.get("prefect.logging.handlers")
+    if handlers is not None:
+        handlers.APILogHandler().flush()
 
 
 def _start(home: Path) -> Server:

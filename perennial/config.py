@@ -14,6 +14,10 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """A pipeline, known table or environment: lower case, digits, underscores."""
 Column = Annotated[str, Field(min_length=1, max_length=128)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Ago = Annotated[int, Field(ge=0)]
+"""Periods before the origin; a negative number would be the future."""
+Span = Annotated[int, Field(ge=1)]
+"""A number of periods."""
 
 
 class Section(BaseModel):
@@ -119,10 +123,10 @@ class Guards(Section):
 class Features(Section):
     """History, calendar and covariates the model sees; every one is known at the origin of the forecast."""
 
-    lags: tuple[int, ...] = Field((0, 1, 2, 6, 7, 13), description="Values this many periods before the origin.")
-    windows: tuple[int, ...] = Field((7, 14, 28, 56, 182), description="Rolling means up to the origin.")
-    spreads: tuple[int, ...] = Field((28,), description="Rolling standard deviations up to the origin.")
-    weekday_means: tuple[int, ...] = Field(
+    lags: tuple[Ago, ...] = Field((0, 1, 2, 6, 7, 13), description="Values this many periods before the origin.")
+    windows: tuple[Span, ...] = Field((7, 14, 28, 56, 182), description="Rolling means up to the origin.")
+    spreads: tuple[Span, ...] = Field((28,), description="Rolling standard deviations up to the origin.")
+    weekday_means: tuple[Span, ...] = Field(
         (4, 8), description="Mean of the last n same weekdays at or before the origin."
     )
     calendar: tuple[Literal["day_of_week", "day_of_month", "week_of_year", "month", "trend"], ...] = (
@@ -171,6 +175,13 @@ class ModelSettings(Section):
     update_trees: int = Field(10, ge=1, le=500)
     update_days: int = Field(28, ge=1)
     rows: int = Field(1_000_000, ge=1_000, description="Training rows drawn at random.")
+    bags: int = Field(
+        1,
+        ge=1,
+        le=10,
+        description="Models of different seeds and row samples (`rows` each) whose forecasts are averaged"
+        " (in the link's space).",
+    )
     history_days: int = Field(
         500, ge=1, description="Target days that rows are drawn from, counted back from train_end."
     )

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from perennial import crosschecks, modelerrors, yamlsafe
+from perennial import crosschecks, modelerrors, suites, yamlsafe
 from perennial.config import Environment, Pipeline, Section
 from perennial.errors import ConfigError
 from perennial.yamlsafe import Document, Place
@@ -45,8 +45,8 @@ def load_pipeline(path: Path) -> Loaded:
     """Read and validate a pipeline and digest it together with its checks.
 
     Raises:
-        ConfigError: The file is not valid; the message lists every problem with its line, the allowed
-            values and the nearest one.
+        ConfigError: The file or its checks are not valid; the message lists every problem with its line, the
+            allowed values and the nearest one.
 
     Example:
         >>> load_pipeline(Path("configs/demand.yaml")).config.pipeline  # doctest: +SKIP
@@ -60,7 +60,7 @@ def load_pipeline(path: Path) -> Loaded:
     checks = checks_path(path)
     content = {
         "pipeline": config.model_dump(mode="json"),
-        "checks": yamlsafe.read(checks).value if checks.exists() else None,
+        "checks": suites.parse(checks)[0].value if checks.exists() else None,
     }
     return Loaded(config=config, path=path, digest=_digest(content), text=document.text)
 

@@ -170,11 +170,13 @@ def open_run(
 
     Raises:
         ConfigError: The pipeline or the environment is not valid.
+        LedgerError: The ledger is not the one that this machine has worked with.
         Busy: Another run kept the lock for too long.
     """
     place = workspace or Workspace.open(environment)
     loaded = place.pipeline(pipeline)
     day = as_of or place.business_date(loaded.config)
+    place.ledger.require_anchored()
     with place.ledger.hold(loaded.config.pipeline, locks=place.home / "locks") as lease:
         run = Run(place, loaded, day, lease, place.ledger.begin_run(lease, flow, day))
         try:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from perennial.clock import system_now
 from perennial.config import Environment
 from perennial.contracts import Check, Severity
-from perennial.errors import ConfigError, LedgerError
+from perennial.errors import ConfigError, LakeError, LedgerError
 from perennial.modelerrors import redact
 
 MIN_FREE_GIB = 2.0
@@ -52,6 +52,7 @@ def diagnose(env: Environment, root: Path) -> tuple[Check, ...]:
         _space(home),
         _clock(root),
         _ledger(env.ledger),
+        *_buckets(env),
         _tracking(env.tracking),
         _server(env),
         _binding(),
@@ -134,6 +135,22 @@ def _ledger(url: str) -> Check:
     except (LedgerError, ConfigError) as error:
         return _check("ledger", False, redact(str(error)), expected)
     return _check("ledger", True, shown, expected)
+
+
+def _buckets(env: Environment) -> Iterator[Check]:
+    from perennial.lake import Lake
+
+    expected = "a bucket that answers; check its name, s3.endpoint_url and the AWS variables"
+    for name in ("lake", "models", "artifacts"):
+        root = getattr(env, name)
+        if not root.startswith("s3://"):
+            continue
+        try:
+            Lake(root, env.s3).require()
+        except (LakeError, ConfigError) as error:
+            yield _check(name, False, str(error), expected)
+        else:
+            yield _check(name, True, root, expected)
 
 
 def _tracking(uri: str) -> Check:

@@ -5,11 +5,13 @@
     PerennialError
     |-- ConfigError            the author of a YAML file: a setting is wrong
     |-- SourceError            the owner of the data source: it cannot be read (worth a retry)
-    |   `-- SchemaError        ... it can, but columns or types are not those promised (no retry)
+    |   `-- SourceUnusable     ... nothing is there, or it is damaged (no retry)
+    |       `-- SchemaError    ... its columns or types are not those promised (no retry)
     |-- IntegrityError         the operator: stored bytes are not the bytes that were recorded
     |-- DataCheckFailed        the owner of the data: it breaks a critical expectation
     |-- TrainingError          the author of the pipeline: these rows cannot be trained on
     |-- MetricMissing          the author of the pipeline: a gate names what was not evaluated
+    |-- LakeError              the operator: the tables did not answer, or took no more (worth a retry)
     |-- RegistryError          the operator: MLflow or the model store did not answer (worth a retry)
     |-- LedgerError            the operator: the record cannot be written or contradicts itself
     |   |-- Fenced             ... another run took over this pipeline; this one must stop
@@ -35,7 +37,11 @@ class SourceError(PerennialError):
     """A data source could not be read; trying again may help."""
 
 
-class SchemaError(SourceError):
+class SourceUnusable(SourceError):
+    """A source is missing or damaged; no retry helps."""
+
+
+class SchemaError(SourceUnusable):
     """A source was read, but its columns or types are not the configured ones; no retry helps."""
 
 
@@ -53,6 +59,10 @@ class TrainingError(PerennialError):
 
 class MetricMissing(PerennialError):
     """A gate names a metric, slice or contender that was not evaluated."""
+
+
+class LakeError(PerennialError):
+    """The lake's folder or bucket did not do what was asked."""
 
 
 class RegistryError(PerennialError):

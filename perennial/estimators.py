@@ -1,8 +1,10 @@
 """The estimators a configuration may name: their defaults, how one is fitted, how one is continued."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -81,9 +83,14 @@ def parameters(settings: ModelSettings) -> dict[str, Any]:
     if unknown:
         raise ConfigError(
             f"model.params: {', '.join(unknown)} cannot be set for {settings.estimator}; "
-            f"use {', '.join(allowed)} (seed and threads are settings of `model`)"
+            f"use {', '.join(allowed)} (seed and threads are settings of `model`){_meant(unknown[0], allowed)}"
         )
     return {**DEFAULTS[settings.estimator], **settings.params}
+
+
+def _meant(name: str, allowed: Sequence[str]) -> str:
+    close = get_close_matches(name, allowed, n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""
 
 
 def fit(
@@ -115,11 +122,26 @@ def fit(
     weight: npt.NDArray[Any] | None = None
     if earlier is not None:
         target, weight = _left_over(y, earlier, params)
-    with threadpool_limits(threads):
+    with threadpool_limits(threads), _refusing(settings):
         model, gains = _FITTERS[settings.estimator](
             dict(params), _without_empty(X), target, weight, settings.seed, threads
         )
     return Stage(model=model, gains=gains)
+
+
+@contextmanager
+def _refusing(settings: ModelSettings) -> Iterator[None]:
+    """Turn what an estimator says of values it cannot work with into an error of the file they stand in."""
+    refusals: tuple[type[Exception], ...] = (ValueError, TypeError)
+    if settings.estimator == "lightgbm":
+        from lightgbm.basic import LightGBMError
+
+        refusals += (LightGBMError,)
+    try:
+        yield
+    except refusals as error:
+        reason = str(error).strip().partition("\n")[0][:300]
+        raise ConfigError(f"{settings.estimator} refused model.params {settings.params}: {reason}") from error
 
 
 def link(params: Mapping[str, Any]) -> str:
@@ -177,6 +199,7 @@ def _hist_gradient_boosting(
 
     del threads  # taken from the OpenMP limit
     model = HistGradientBoostingRegressor(**params, random_state=seed).fit(X, y, sample_weight=weight)
+    model._bin_mapper.n_threads = None  # how many were free at the fit is no part of the model's bytes
     gains = np.zeros(X.shape[1])
     for (tree,) in model._predictors:
         nodes = tree.nodes[tree.nodes["is_leaf"] == 0]

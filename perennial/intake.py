@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from perennial.config import Pipeline, Table
 from perennial.context import Run
-from perennial.contracts import Check, CheckReport, Landing, Snapshot, TablePin
-from perennial.errors import DataCheckFailed, sample
+from perennial.contracts import ENTITY, TARGET, TIME, Check, CheckReport, Landing, Snapshot, TablePin
+from perennial.errors import DataCheckFailed, IntegrityError, sample
 from perennial.faults import fault_point
-from perennial.guards import gather, judge
+from perennial.guards import gather, judge, judge_landing
 from perennial.landing import land, pin, read_pin
 
 
@@ -27,34 +27,53 @@ def tables(cfg: Pipeline) -> Mapping[str, Table]:
 
 
 def recover(run: Run) -> None:
-    """Undo what a killed run appended and never recorded: the ledger says which version of a table counts."""
+    """Undo what a killed run appended and never recorded: the ledger says which version of a table counts.
+
+    Raises:
+        IntegrityError: A table has lost versions that the ledger recorded.
+    """
     lake = run.workspace.lake
     for name in tables(run.cfg):
         recorded = run.ledger.table_version(name)
-        if lake.version(name) > (-1 if recorded is None else recorded):
-            lake.restore(name, -1 if recorded is None else recorded)
+        wanted, found = -1 if recorded is None else recorded, lake.version(name)
+        if found < wanted:
+            raise IntegrityError(
+                f"{name} is at version {found}, the ledger recorded {wanted}; restore the lake from a backup"
+            )
+        if found > wanted:
+            lake.restore(name, wanted)
 
 
 def take_in(run: Run) -> None:
     """Land the new rows of every table; record each landing once its rows are durable."""
     with _scratch(run) as scratch:
         for name, table in tables(run.cfg).items():
+            earlier = run.ledger.landings(name)
             landing = land(
                 table,
                 name,
                 main=name == run.name,
                 pipeline=run.name,
                 as_of=run.as_of,
-                earlier=run.ledger.landings(name),
+                earlier=earlier,
                 lake=run.workspace.lake,
                 env=run.workspace.env,
                 guards=run.cfg.guards,
                 base=run.workspace.root,
                 scratch=scratch,
             )
-            if landing.counts.rows_in > landing.counts.deferred:
+            if _is_news(landing, earlier):
                 fault_point("landing.unrecorded")
                 run.ledger.record_landing(run.lease, landing)
+
+
+def _is_news(landing: Landing, earlier: Sequence[Landing]) -> bool:
+    """Whether a landing says anything new: rows, or that a later date than ever before had none.
+
+    Without the latter, a row that arrives a day late would pass for one that was there in time.
+    """
+    took = landing.counts.rows_in > landing.counts.deferred
+    return took or not earlier or landing.as_of > max(one.as_of for one in earlier)
 
 
 def pending(run: Run) -> tuple[Landing, ...]:
@@ -85,12 +104,14 @@ def read(
 def guard(run: Run, landings: tuple[Landing, ...], snapshot: Snapshot) -> tuple[Check, ...]:
     """Judge what landed, and the table it landed in, by our own guards."""
     facts = gather(
-        read(run, snapshot.main, snapshot),
+        read(run, snapshot.main, snapshot, (ENTITY, TIME, TARGET)),
         as_of=run.as_of,
         closed_weekdays=run.cfg.forecast.closed_weekdays,
+        table=run.name,
     )
     new = next((one for one in landings if one.table == run.name), None)
-    return judge(new, facts, run.cfg.guards)
+    known = (judge_landing(one, run.cfg.guards) for one in landings if one.table != run.name)
+    return judge(new, facts, run.cfg.guards) + tuple(check for checks in known for check in checks)
 
 
 def accept(run: Run, landings: tuple[Landing, ...], snapshot: Snapshot, report: CheckReport) -> None:

@@ -8,6 +8,7 @@ the ledger, never by the table itself.
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ import pyarrow.dataset as ds
 from perennial.clock import system_now
 from perennial.config import S3Settings
 from perennial.contracts import TIME, StoredFile
-from perennial.errors import IntegrityError, SchemaError, sample
+from perennial.errors import IntegrityError, LakeError, SchemaError, sample
 from perennial.lakefiles import Files, Part
 
 if TYPE_CHECKING:
@@ -54,6 +55,14 @@ class Lake:
 
     def __init__(self, root: str, s3: S3Settings | None = None) -> None:
         self._files = Files(root, s3)
+
+    def require(self) -> None:
+        """Do nothing if tables can be kept here.
+
+        Raises:
+            LakeError: There is no such bucket, or it does not answer.
+        """
+        self._files.require()
 
     def version(self, table: str) -> int:
         """Return the newest version of a table, -1 if there is no such table."""
@@ -146,7 +155,10 @@ class Lake:
         pinned = self._open(table, version)
         strangers = {file.path.partition("/")[2] for file in own} - _paths(pinned)
         if strangers:
-            raise IntegrityError(f"{table} version {version} does not hold the recorded files {sample(strangers)}")
+            raise IntegrityError(
+                f"{table} version {version} does not hold the recorded files {sample(strangers)}; "
+                "restore it from a backup"
+            )
         if landings is not None:
             wanted = pc.field(LANDING).isin(list(landings))
             where = wanted if where is None else wanted & where
@@ -177,7 +189,8 @@ class Lake:
             return DeltaTable(self._files.uri(table), version=version, storage_options=self._files.options)
         except DeltaError as error:
             raise IntegrityError(
-                f"{table} cannot be read at version {version}: {str(error)[:200]}; restore the lake's folder"
+                f"{table} cannot be read{f' at version {version}' if version is not None else ''}: "
+                f"{str(error).splitlines()[0][:200]}; restore the lake's folder from a backup"
             ) from error
 
     def _commit(
@@ -194,9 +207,10 @@ class Lake:
         actions = [_action(part) for part in parts]
         if present is None:
             uri, options = self._files.uri(table), self._files.options
-            create_table_with_add_actions(
-                uri, Schema.from_arrow(schema), actions, configuration=_KEEP_LOG, storage_options=options
-            )
+            with _committing(table):
+                create_table_with_add_actions(
+                    uri, Schema.from_arrow(schema), actions, configuration=_KEEP_LOG, storage_options=options
+                )
         else:
             if missing:
                 present.alter.add_columns(list(Schema.from_arrow(pa.schema(missing)).fields))
@@ -205,7 +219,8 @@ class Lake:
 
     def _transact(self, table: str, present: "DeltaTable", actions: Sequence["AddAction | RemoveAction"]) -> None:
         """Commit one version. Unlike other calls of deltalake, this one lets other threads run meanwhile."""
-        present.create_write_transaction(list(actions), "append", present.schema())
+        with _committing(table):
+            present.create_write_transaction(list(actions), "append", present.schema())
         self._synced(table)
 
     def _synced(self, table: str) -> int:
@@ -213,6 +228,16 @@ class Lake:
         version = self.version(table)
         self._files.sync(f"{table}/_delta_log/{version:020d}.json")
         return version
+
+
+@contextmanager
+def _committing(table: str) -> Iterator[None]:
+    from deltalake.exceptions import DeltaError
+
+    try:
+        yield
+    except DeltaError as error:
+        raise LakeError(f"{table} could not be committed: {str(error)[:300]}; run again") from error
 
 
 def _parse(

@@ -9,6 +9,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,7 +21,7 @@ from pyarrow import fs
 
 from perennial.config import S3Settings
 from perennial.contracts import TIME, StoredFile
-from perennial.errors import ConfigError, IntegrityError, sample
+from perennial.errors import ConfigError, IntegrityError, LakeError, sample
 
 FILE_BYTES = 64 << 20
 """A data file is closed when it has this size; a reader holds one at a time."""
@@ -58,9 +59,21 @@ class Files:
         path = f"{self._root}/{table}"
         return path if self.local else f"s3://{path}"
 
+    def require(self) -> None:
+        """Do nothing if the bucket is there; a local folder is made when it is needed.
+
+        Raises:
+            LakeError: It is not, or does not answer.
+        """
+        bucket = self._root.split("/")[0]
+        with reaching(self._root):
+            if not self.local and self._fs.get_file_info(bucket).type == fs.FileType.NotFound:
+                raise LakeError(f"there is no bucket {bucket!r}; create it, or correct the environment")
+
     def exists(self, path: str) -> bool:
         """Return whether there is such a file, or a folder with anything in it."""
-        return bool(self._fs.get_file_info(f"{self._root}/{path}").type != fs.FileType.NotFound)
+        with reaching(self._root):
+            return bool(self._fs.get_file_info(f"{self._root}/{path}").type != fs.FileType.NotFound)
 
     def read(self, file: StoredFile) -> pa.Buffer:
         """Return the bytes of a file, which are those that were recorded.
@@ -69,7 +82,7 @@ class Files:
             IntegrityError: The file is missing or its bytes differ.
         """
         try:
-            with self._fs.open_input_file(f"{self._root}/{file.path}") as stream:
+            with reaching(self._root), self._fs.open_input_file(f"{self._root}/{file.path}") as stream:
                 data = stream.read_buffer()
         except FileNotFoundError as error:
             raise IntegrityError(f"{file.path} is missing from the lake; restore it from a backup") from error
@@ -82,7 +95,7 @@ class Files:
 
     def stored(self, path: str) -> StoredFile:
         """Return what a file holds now: its digest and size."""
-        with self._fs.open_input_file(f"{self._root}/{path}") as stream:
+        with reaching(self._root), self._fs.open_input_file(f"{self._root}/{path}") as stream:
             data = stream.read_buffer()
         return StoredFile(path=path, sha256=hashlib.sha256(data).hexdigest(), size=data.size)
 
@@ -122,11 +135,12 @@ class Files:
             Path(folder).rename(doomed)
             shutil.rmtree(doomed)
             return
-        log = self._fs.get_file_info(fs.FileSelector(f"{folder}/_delta_log", recursive=True))
-        for entry in sorted(log, key=lambda info: info.path, reverse=True):  # newest first: always a valid table
-            if entry.is_file:
-                self._fs.delete_file(entry.path)
-        self._fs.delete_dir(folder)
+        with reaching(self._root):
+            log = self._fs.get_file_info(fs.FileSelector(f"{folder}/_delta_log", recursive=True))
+            for entry in sorted(log, key=lambda info: info.path, reverse=True):  # newest first: always a valid table
+                if entry.is_file:
+                    self._fs.delete_file(entry.path)
+            self._fs.delete_dir(folder)
 
     def sync(self, path: str) -> None:
         """Force a file and its name to disk (S3 has done so when it answers)."""
@@ -140,8 +154,11 @@ class Files:
         """Write ``first`` and as many of ``more`` as fit into one file."""
         if self.local:
             Path(self._root, path).parent.mkdir(parents=True, exist_ok=True)
-        sink = _Sink(self._fs.open_output_stream(f"{self._root}/{path}"))
-        with sink, pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as writer:
+        with reaching(self._root):
+            sink = _Sink(self._fs.open_output_stream(f"{self._root}/{path}"), self._root)
+        coded = [f.name for f in schema if not pa.types.is_floating(f.type)]  # measurements rarely repeat
+        options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True, "use_dictionary": coded}
+        with sink, pq.ParquetWriter(sink, schema, **options) as writer:
             writer.write_batch(first)
             while sink.size < FILE_BYTES and (batch := next(more, None)) is not None:
                 writer.write_batch(batch)
@@ -156,8 +173,9 @@ class Files:
 class _Sink:
     """A file that hashes and counts what passes through; Arrow calls it as it would a Python file."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, root: str) -> None:
         self._stream = stream
+        self._root = root
         self._hash = hashlib.sha256()
         self.size = 0
 
@@ -178,13 +196,31 @@ class _Sink:
     def write(self, data: bytes) -> int:
         self._hash.update(data)
         self.size += len(data)
-        return int(self._stream.write(data))
+        with reaching(self._root):
+            return int(self._stream.write(data))
 
     def flush(self) -> None:
         self._stream.flush()
 
     def close(self) -> None:
-        self._stream.close()
+        with reaching(self._root):
+            self._stream.close()
+
+
+@contextmanager
+def reaching(root: str) -> Iterator[None]:
+    """Turn what a file system or S3 refuses into our error; that a file is missing is for the caller to judge.
+
+    Raises:
+        LakeError: It did not answer, denied access or is full.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason = str(error)[:300]
+        raise LakeError(f"the lake at {root} failed: {reason}; see `perennial doctor`, then run again") from error
 
 
 def gathered(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:

@@ -84,6 +84,8 @@ def _message(detail: Any, schema: Schema) -> str:
         return f"{sample([given])} is not a boolean; write true or false"
     text = detail["msg"].removeprefix("Value error, ").replace("Input should", "should", 1)
     text = text.replace("be a valid array", "be a list").replace("be an object", "be a mapping")
+    if kind == "string_pattern_mismatch" and "description" in node:
+        text = f"{text} ({node['description']})"
     return text if kind == "value_error" else f"{sample([given])} {text[:1].lower()}{text[1:]}"
 
 

@@ -1,8 +1,9 @@
 """The direct forecaster: one model for all entities and horizons, with the horizon as a feature.
 
 A forecaster is a list of *stages* whose raw scores add up. A refit has one; each update appends a few trees
-that were fitted to what the stages before leave over. Only plain attributes, arrays and estimators are held,
-so that :mod:`perennial.registry` can store it without pickle.
+that were fitted to what the stages before leave over. With ``model.bags`` above 1 a stage stands in the list as
+several estimators, each divided by their number. Only plain attributes, arrays and estimators are held, so that
+:mod:`perennial.registry` can store it without pickle.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,8 @@ class DirectForecaster:
         features: Input columns, in order.
         categories: Names of each text column; a value's code is its position.
         stages: Fitted estimators (LightGBM as the text of its model); none predicts zero.
+        divisors: What the raw score of each of them is divided by before they are added up: the number of bags
+            it is averaged with. Left out, 1 for all.
         link: ``log`` if the stages' raw scores are logarithms, else ``identity``.
         level: Input columns whose mean a log-linked model starts from: it learns by which factor the near
             future differs from the recent past, which carries over to sizes of demand it has not seen.
@@ -59,6 +62,7 @@ class DirectForecaster:
         link: str,
         intervals: Mapping[str, npt.NDArray[Any]],
         levels: Sequence[float],
+        divisors: Sequence[int] = (),
         level: Sequence[str] = (),
         bounds: Sequence[float] = (1.0, 1.0, 1.0),
     ) -> None:
@@ -66,6 +70,7 @@ class DirectForecaster:
         self.features = list(features)
         self.categories = {name: list(values) for name, values in categories.items()}
         self.stages = list(stages)
+        self.divisors = list(divisors) or [1] * len(stages)
         self.link = link
         self.level = list(level)
         self.bounds = [float(bound) for bound in bounds]
@@ -76,6 +81,11 @@ class DirectForecaster:
     def forecast(self) -> Forecast:
         """The forecast section the model was trained with."""
         return Forecast.model_validate_json(self.settings)
+
+    def add(self, bags: Sequence[Any]) -> None:
+        """Append a stage: the average of some estimators that were all fitted from the stages before."""
+        self.stages += bags
+        self.divisors += [len(bags)] * len(bags)
 
     def design(self, panel: Panel, rows: Rows, threads: int) -> Floats:
         """Compute this model's input for rows of a panel, shape (n_rows, n_features)."""
@@ -101,7 +111,7 @@ class DirectForecaster:
         """
         if not self.stages or not len(X):
             return np.zeros(len(X), dtype=np.float32)
-        raw = raw_score(self.stages, X, threads, group)
+        raw = raw_score(self.stages, self.divisors, X, threads, group)
         mean = np.exp(raw) * self.start(X) if self.link == "log" else np.maximum(raw, 0)
         if not np.isfinite(mean).all():
             raise TrainingError(f"{int((~np.isfinite(mean)).sum())} predictions are not finite; retrain the model")
@@ -146,10 +156,13 @@ def retired(panel: Panel, rows: Rows, after_days: int | None) -> npt.NDArray[np.
     return days > after_days
 
 
-def raw_score(stages: Sequence[Any], X: Floats, threads: int, group: int) -> npt.NDArray[np.float64]:
-    """Add up the stages' scores before the inverse link, shape (n_rows,)."""
+def raw_score(
+    stages: Sequence[Any], divisors: Sequence[int], X: Floats, threads: int, group: int
+) -> npt.NDArray[np.float64]:
+    """Add up the stages' scores before the inverse link, each over its divisor, shape (n_rows,)."""
     if hasattr(stages[0], "named_steps"):
-        return np.asarray(stages[0].predict(X), dtype=np.float64)
+        parts = [stage.predict(X) / divisor for stage, divisor in zip(stages, divisors, strict=True)]
+        return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
     from perennial.trees import compile_forest
 
-    return np.asarray(compile_forest(stages).raw(X, threads, group), dtype=np.float64)
+    return np.asarray(compile_forest(stages, divisors).raw(X, threads, group), dtype=np.float64)

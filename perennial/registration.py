@@ -100,8 +100,9 @@ def write_report(
         generated_at=run.workspace.now(),
     )
     folder = run.folder(run.key(snapshot))
-    for name, text in ((PAGE, render_run(report)), (CARD, render_card(report)), (SUMMARY, render_summary(report))):
-        _write(folder / name, text)
+    _write(folder / PAGE, render_run(report))
+    _write(folder / CARD, render_card(report))
+    _write(folder / SUMMARY, render_summary(report, link=(folder / PAGE).resolve().as_uri()))
     pq.write_table(scores.per_entity, folder / PER_ENTITY, compression="zstd")
     return folder
 
@@ -176,7 +177,8 @@ def _scores(run: Run, key: str) -> tuple[Score, ...]:
     """Return the overall scores that the run which did the work recorded; none if it was killed before."""
     records: Iterable[Mapping[str, Any]] = (one.record for one in run.ledger.runs(run.name))
     found = [r["scores"] for r in records if r.get("run_key") == key and r.get("scores")]
-    return tuple(Score(**one) for one in found[-1]) if found else ()
+    # the record holds nan as text, since JSON has no word for it
+    return tuple(Score(**{**one, "value": float(one["value"])}) for one in found[-1]) if found else ()
 
 
 def _checks(run: Run, snapshot: Snapshot) -> CheckReport:

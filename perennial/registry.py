@@ -130,8 +130,10 @@ class Registry:
         except (PerennialError, PlantedFault):
             raise
         except Exception as error:
-            text = _public(str(error))[:500]
-            raise RegistryError(f"MLflow at {_public(self._env.tracking)} failed: {text}") from error
+            text = _public(str(error).strip().partition("\n")[0])[:300]  # SQLAlchemy adds statement and links
+            raise RegistryError(
+                f"MLflow at {_public(self._env.tracking)} failed: {text}; mend it and run again, nothing is lost"
+            ) from error
 
     def _experiment(self, model: str) -> str:
         found = self._client.get_experiment_by_name(model)
@@ -221,6 +223,7 @@ def _settings(env: Environment) -> Mapping[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output may be one JSON document
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "GIT_PYTHON_REFRESH": "quiet",

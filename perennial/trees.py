@@ -49,6 +49,7 @@ class Forest:
         last: One past the last tree of every stage, shape (n_stages,).
         start: What every stage starts from, shape (n_stages,).
         divisor: What the sum of every stage is divided by, shape (n_stages,).
+        bags: What that score is divided by once more: how many stages it is averaged with, shape (n_stages,).
         tree_nodes: Nodes of the largest tree.
     """
 
@@ -63,6 +64,7 @@ class Forest:
     last: npt.NDArray[np.int64]
     start: npt.NDArray[np.float64]
     divisor: npt.NDArray[np.float64]
+    bags: npt.NDArray[np.float64]
     tree_nodes: int
 
     def raw(self, X: npt.NDArray[np.float32], threads: int = 1, group: int = LANES) -> npt.NDArray[np.float64]:
@@ -98,12 +100,13 @@ class Forest:
         return out
 
 
-def compile_forest(stages: Sequence[Any]) -> Forest:
+def compile_forest(stages: Sequence[Any], divisors: Sequence[int] = ()) -> Forest:
     """Flatten fitted estimators into one :class:`Forest` that adds up their raw scores.
 
     Args:
         stages: Fitted estimators, or texts of LightGBM models, in the order of addition; see
             :func:`perennial.treestages.read_stage` for what is supported.
+        divisors: What the score of each is divided by before it is added; left out, 1 for all.
 
     Raises:
         TrainingError: There is no stage, one is not supported, or they were fitted on different columns.
@@ -117,10 +120,10 @@ def compile_forest(stages: Sequence[Any]) -> Forest:
         raise TrainingError(
             f"stages of a forest must share their columns; found {[stage.n_features for stage in read]}"
         )
-    return _flatten(read)
+    return _flatten(read, divisors or [1] * len(read))
 
 
-def _flatten(stages: Sequence[Stage]) -> Forest:
+def _flatten(stages: Sequence[Stage], bags: Sequence[int]) -> Forest:
     trees = [tree for stage in stages for tree in stage.trees]
     sizes = np.array([len(tree.feature) for tree in trees], np.int64)
     root = np.append(0, sizes.cumsum())[:-1]
@@ -139,6 +142,7 @@ def _flatten(stages: Sequence[Stage]) -> Forest:
         last=np.cumsum([len(stage.trees) for stage in stages]),
         start=np.array([stage.start for stage in stages]),
         divisor=np.array([stage.divisor for stage in stages]),
+        bags=np.array(bags, np.float64),
         tree_nodes=int(sizes.max()),
     )
 
@@ -168,7 +172,7 @@ def _score(
     forest: Forest, X: npt.NDArray[np.float32], span: tuple[int, int], width: int, out: npt.NDArray[np.float64]
 ) -> None:
     nodes = (forest.feature, forest.threshold, forest.missing, forest.left, forest.right, forest.value)
-    stages = (forest.root, forest.last, forest.start, forest.divisor)
+    stages = (forest.root, forest.last, forest.start, forest.divisor, forest.bags)
     _descend(X, span[0], span[1], width, nodes, stages, forest.tree_nodes, out)
 
 
@@ -178,7 +182,7 @@ def _score(
 @njit(nogil=True, cache=True)
 def _descend(X, first, end, width, nodes, stages, tree_nodes, out):  # type: ignore[no-untyped-def]
     """Score rows ``first`` to ``end`` into ``out``, tile by tile."""
-    root, last, start, divisor = stages
+    root, last, start, divisor, bags = stages
     tile = np.zeros(_BLOCKS * X.shape[1] * LANES, np.float32)
     nan = np.zeros(_BLOCKS * X.shape[1], np.uint32)
     total = np.empty(_BLOCKS * LANES)
@@ -197,7 +201,7 @@ def _descend(X, first, end, width, nodes, stages, tree_nodes, out):  # type: ign
                 tree += 1
             for row in range(at, stop):
                 block, lane = divmod(row - at, width)
-                out[row] += total[block * LANES + lane] / divisor[stage]
+                out[row] += total[block * LANES + lane] / divisor[stage] / bags[stage]
 
 
 @njit(nogil=True, cache=True)

@@ -25,6 +25,5 @@ def decide(run: Run, scores: Evaluation) -> Decision:
     """
     with run.stage("decide"):
         decision = judge(scores, run.cfg.gates)
-    for verdict in decision.verdicts:
-        log.info("%s %s: %s", "pass" if verdict.passed else "FAIL", verdict.gate, verdict.reason)
+    log.info("%s", decision.summary)
     return decision

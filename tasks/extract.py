@@ -13,14 +13,14 @@ from prefect.cache_policies import NO_CACHE
 from perennial import intake
 from perennial.context import Run
 from perennial.contracts import Landing
-from perennial.errors import SchemaError, SourceError
+from perennial.errors import SourceError, SourceUnusable
 
 log = logging.getLogger(__name__)
 
 
 def _can_heal(_task: Any, _task_run: Any, state: Any) -> bool:
     error = state.result(raise_on_failure=False)
-    return isinstance(error, SourceError) and not isinstance(error, SchemaError)
+    return isinstance(error, SourceError) and not isinstance(error, SourceUnusable)
 
 
 @task(name="extract", cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 5, 20], retry_condition_fn=_can_heal)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.server import flush_logs, settings
 from tests import shop
 
 SERVER_SECONDS = 120
@@ -27,13 +28,14 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with Locked(shared):
         server = json.loads(state.read_text()) if state.exists() else _start(shared)
         state.write_text(json.dumps(server | {"users": server["users"] + 1}))
-    before = os.environ.get("PREFECT_API_URL")
-    os.environ["PREFECT_API_URL"] = server["url"]
-    yield server["url"]
-    os.environ.pop("PREFECT_API_URL") if before is None else os.environ.update(PREFECT_API_URL=before)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**settings(shared), "PREFECT_API_URL": server["url"]}.items():
+            patch.setenv(name, value)
+        yield server["url"]
     with Locked(shared):
         server = json.loads(state.read_text())
         state.write_text(json.dumps(server | {"users": server["users"] - 1}))
+        flush_logs()
         if server["users"] == 1:
             os.killpg(server["pid"], signal.SIGTERM)
             state.unlink()
@@ -47,7 +49,7 @@ def shop_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _start(folder: Path) -> dict[str, object]:
-    from flows.server import _free_port, settings
+    from flows.server import _free_port
 
     port = _free_port()
     environment = os.environ | settings(folder)

@@ -1,5 +1,6 @@
 """The forecasting problem from rows to published columns, on series of every awkward sort."""
 
+import tracemalloc
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from perennial.baselines import BASELINES
+from perennial.canonical import dumps, loads
 from perennial.errors import ConfigError, TrainingError
 from perennial.features import Panel
 from perennial.kinds import kind
@@ -73,7 +75,7 @@ def test_degenerate_histories_train_and_evaluate(values: np.ndarray) -> None:
 
 
 def test_the_same_input_gives_the_same_model_with_any_number_of_threads() -> None:
-    """Training twice, with one thread and with two, gives equal forecasts and intervals."""
+    """Training twice, with one thread and with two, gives equal bytes, forecasts and intervals."""
     cfg = pipeline()
     panel = gather(cfg, DAYS - 1, dense(shop()))
     split = forecast.split(panel, cfg)
@@ -82,6 +84,7 @@ def test_the_same_input_gives_the_same_model_with_any_number_of_threads() -> Non
         next(forecast.predict(panel, cfg, model, threads=n)) for model, n in zip(runs, (2, 1), strict=True)
     )
     assert first.equals(second)
+    assert dumps(runs[0]).digest == dumps(runs[1]).digest
 
 
 def test_windows_roll_over_the_held_out_days() -> None:
@@ -153,6 +156,73 @@ def test_an_update_continues_the_champion() -> None:
     assert second.model.stages[0] is first.model.stages[0]
     assert [s.n_iter_ for s in second.model.stages] == [15, 3]
     assert len(first.model.stages) == 1
+
+
+def test_bags_are_models_of_their_own_rows_and_seeds() -> None:
+    """The first bag is what one bag would be; the others differ; rows are counted together, gains shared out."""
+    single, bagged = (trained(shop(), pipeline(model={"rows": 1_000, "bags": n}))[2] for n in (1, 3))
+    rows = [model.predict(bagged.example) for model in bagged.model.stages]
+    np.testing.assert_array_equal(rows[0], single.model.stages[0].predict(single.example))
+    assert len(np.unique(rows, axis=0)) == 3
+    assert [model.random_state for model in bagged.model.stages] == [0, 1, 2]
+    assert bagged.rows == 3 * single.rows
+    assert bagged.model.divisors == [3, 3, 3]
+    assert sum(bagged.importance.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["hist_gradient_boosting", "lightgbm"])
+def test_bags_give_the_same_bytes(name: str) -> None:
+    """Trained twice, the stored model has one digest, and it forecasts the same after it was loaded."""
+    cfg = pipeline(model={"estimator": name, "params": {}, "rows": 1_000, "bags": 2})
+    panel = gather(cfg, DAYS - 1, dense(shop()))
+    split = forecast.split(panel, cfg)
+    one, two = (forecast.train(panel, split, cfg, champion=None, threads=1).model for _ in range(2))
+    blob = dumps(one)
+    assert blob.digest == dumps(two).digest
+    batches = [next(forecast.predict(panel, cfg, m, threads=1)) for m in (one, loads(blob.data, blob.digest))]
+    assert batches[0].equals(batches[1])
+
+
+@pytest.mark.slow
+def test_bags_are_fitted_one_after_another() -> None:
+    """Four bags take hardly more memory than one: the input of only one of them is held."""
+    panel = gather(pipeline(), DAYS - 1, dense(np.random.default_rng(0).poisson(2.0, (400, DAYS))))
+    split = forecast.split(panel, pipeline())
+
+    one, four = (pipeline(model={"rows": 30_000, "bags": n, "params": {"max_iter": 2}}) for n in (1, 4))
+    forecast.train(panel, split, one, champion=None, threads=1)  # what is loaded and compiled once does not count
+    peaks = []
+    for cfg in (one, four):
+        tracemalloc.start()
+        forecast.train(panel, split, cfg, champion=None, threads=1)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]  # it is 1.04, and 1.59 if every input is kept
+
+
+def test_a_bag_in_whose_rows_nothing_was_sold_is_left_out() -> None:
+    """The others are averaged among themselves."""
+    values = np.zeros((14, DAYS))
+    values[3, 51] = 5
+    panel, _, fitted = trained(values, pipeline(model={"rows": 1_000, "bags": 10}))
+    kept = len(fitted.model.stages)
+    assert 0 < kept < 10
+    assert fitted.model.divisors == [kept] * kept
+    (batch,) = forecast.predict(panel, pipeline(), fitted.model, threads=1)
+    assert np.isfinite(batch["y_hat"].to_numpy()).all()
+
+
+def test_an_update_appends_bags_that_all_continue_the_champion() -> None:
+    """Two bags after three: each stage is an average, and the champion is left as it was."""
+    values = shop()
+    settings: dict[str, Any] = {"mode": "update", "update_trees": 3}
+    _, _, first = trained(values, pipeline(model=settings | {"bags": 3}))
+    _, _, second = trained(values * 2, pipeline(model=settings | {"bags": 2}), champion=first.model)
+    assert [s.n_iter_ for s in second.model.stages] == [15, 15, 15, 3, 3]
+    assert second.model.divisors == [3, 3, 3, 2, 2]
+    assert first.model.divisors == [3, 3, 3]
+    after, before = (fitted.model.mean(second.example, 1).sum() for fitted in (second, first))
+    assert after > 1.05 * before
 
 
 def test_an_update_needs_an_estimator_that_can_be_continued() -> None:

@@ -26,9 +26,9 @@ X[::7, 1] = np.nan
 Y = RNG.poisson(np.exp(0.5 + 0.8 * X[:, 0])).astype(np.float32)
 
 
-def stage(name: str, threads: int = 1, earlier: Any = None) -> estimators.Stage:
+def stage(name: str, threads: int = 1, earlier: Any = None, seed: int = 3) -> estimators.Stage:
     """Fit one quick stage."""
-    cfg = ModelSettings(estimator=name, params=QUICK[name], seed=3)  # type: ignore[arg-type]
+    cfg = ModelSettings(estimator=name, params=QUICK[name], seed=seed)  # type: ignore[arg-type]
     return estimators.fit(cfg, estimators.parameters(cfg), X, Y, threads=threads, earlier=earlier)
 
 
@@ -75,6 +75,27 @@ def test_an_update_fits_what_the_stages_before_leave_over(name: str) -> None:
     new = estimators.fit(cfg, estimators.parameters(cfg), X, Y * 3, threads=1, earlier=before)
     after = forecaster(old, new).mean(X, 1)
     assert after.sum() == pytest.approx(3 * Y.sum(), rel=0.05)
+
+
+def plain(model: Any) -> np.ndarray:
+    """Return the raw scores that the estimator's own package computes, shape (n_rows,)."""
+    if isinstance(model, str):
+        from lightgbm import Booster
+
+        return np.asarray(Booster(model_str=model).predict(X, raw_score=True))
+    return np.asarray(model._raw_predict(X).ravel() if hasattr(model, "_raw_predict") else model.predict(X))
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_bags_are_averaged_in_the_links_space(name: str) -> None:
+    """Two, then three more, equal the estimators' own scores to the last bit: each stage divided by its bags."""
+    bags = [stage(name, seed=seed) for seed in range(5)]
+    made = forecaster(link=LINKS[name])
+    made.add([bag.model for bag in bags[:2]])
+    made.add([bag.model for bag in bags[2:]])
+    raw = np.sum([plain(bag.model) / n for bag, n in zip(bags, [2, 2, 3, 3, 3], strict=True)], axis=0)
+    wanted = np.exp(raw) if LINKS[name] == "log" else np.maximum(raw, 0)
+    np.testing.assert_array_equal(made.mean(X, 2), wanted.astype(np.float32))
 
 
 @pytest.mark.parametrize("name", QUICK)

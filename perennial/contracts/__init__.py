@@ -41,7 +41,7 @@ from perennial.contracts.models import (
     RunRecord,
     Training,
 )
-from perennial.contracts.plain import to_json
+from perennial.contracts.plain import to_json, without_nan
 
 __all__ = [
     "AVAILABLE_AT",
@@ -76,4 +76,5 @@ __all__ = [
     "Verdict",
     "Window",
     "to_json",
+    "without_nan",
 ]

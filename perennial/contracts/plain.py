@@ -1,5 +1,6 @@
 """Contracts as plain JSON types."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
@@ -17,3 +18,17 @@ def to_json(record: Any) -> Any:
     if isinstance(record, date | datetime):
         return record.isoformat()
     return record
+
+
+def without_nan(value: Any) -> Any:
+    """Replace nan and infinities in plain values by null: JSON has no word for them.
+
+    Example:
+        >>> without_nan({"wape": 0.2, "instability": float("nan")})
+        {'wape': 0.2, 'instability': None}
+    """
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,6 +7,9 @@ window, and memory does not grow with the panel.
 import numpy as np
 from numba import njit
 
+SPAN = 256
+"""Running sums begin anew at every multiple of it: reading can begin near the origin, and a window's sum is the
+same wherever it did."""
 OLD = 400
 """Days after which age stops counting: the age of series that were always there is the date itself, and a
 model that can tell the date learns what happened then instead of what happens always."""
@@ -56,20 +59,38 @@ def carry_forward(values):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _prefix(series, sums, squares, counts, zeros, last):  # type: ignore[no-untyped-def]
-    """Fill running sums of one series; entry i covers columns before i. ``last`` is the newest sale so far."""
-    sale = -1
-    for col in range(series.size):
-        value = series[col]
-        known = not np.isnan(value)
-        v = np.float64(value) if known else 0.0
-        if v != 0.0:
-            sale = col
-        sums[col + 1] = sums[col] + v
-        squares[col + 1] = squares[col] + v * v
-        counts[col + 1] = counts[col] + known
-        zeros[col + 1] = zeros[col] + (known and v == 0.0)
-        last[col] = sale
+def _run(series, start, stop, running):  # type: ignore[no-untyped-def]
+    """Fill running sums of columns ``start``, a multiple of SPAN, to ``stop``; ``last`` is the newest sale so far."""
+    sums, squares, counts, zeros, last = running
+    sale = start - 1
+    while sale >= 0 and (np.isnan(series[sale]) or series[sale] == 0):
+        sale -= 1
+    total, square, count, zero = 0.0, 0.0, 0, 0
+    for col in range(start, stop):
+        if col % SPAN == 0:
+            total, square, count, zero = 0.0, 0.0, 0, 0
+        known = not np.isnan(series[col])
+        value = np.float64(series[col]) if known else 0.0
+        total += value
+        square += value * value
+        count += known
+        zero += known and value == 0.0
+        sale = sale if value == 0.0 else col
+        sums[col], squares[col], counts[col], zeros[col], last[col] = total, square, count, zero, sale
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _window(running, a, now):  # type: ignore[no-untyped-def]
+    """Return the sum over columns ``a`` to ``now``."""
+    edge = now & -SPAN
+    total = running[now]
+    if a < edge:  # the loop apart, since it is rarely needed and would not be inlined as well
+        edge -= SPAN
+        total += running[edge + SPAN - 1]
+        while a < edge:
+            edge -= SPAN
+            total += running[edge + SPAN - 1]
+    return total - running[a - 1] if a > edge else total
 
 
 @njit(cache=True, nogil=True)
@@ -81,51 +102,56 @@ def history(y, first, begin, entity, origin, horizon, spans, out):  # type: igno
     (if ``quiet`` is not empty) days since the last sale and age; the weekday means come last.
     """
     days = y.shape[1]
-    sums, squares = np.zeros(days + 1), np.zeros(days + 1)
-    counts, zeros = np.zeros(days + 1, np.int32), np.zeros(days + 1, np.int32)
-    last = np.zeros(days, np.int32)
-    current = -1
-    fixed = out.shape[1] - spans[4].size
-    for i in range(entity.size):
-        row, now = entity[i], origin[i]
-        if row != current:
-            _prefix(y[row], sums, squares, counts, zeros, last)
-            current = row
-        low = begin[row] if begin[row] <= now else first[row]
-        if now < low:
-            out[i, :] = np.nan
-            continue
-        if i > 0 and row == entity[i - 1] and now == origin[i - 1]:
-            out[i, :fixed] = out[i - 1, :fixed]
-        else:
-            _at_origin(y[row], low, now, spans, (sums, squares, counts, zeros, last), out[i])
-        _weekday_means(y[row], low, now, horizon[i], spans[4], out[i, fixed:])
+    counts, zeros, last = np.zeros(days, np.int32), np.zeros(days, np.int32), np.zeros(days, np.int32)
+    running = (np.zeros(days), np.zeros(days), counts, zeros, last)
+    line = np.empty(out.shape[1] - spans[4].size, np.float32)
+    reach = max([1, *spans[1], *spans[2], *spans[3]])
+    i = 0
+    while i < entity.size:
+        row, end = entity[i], i
+        oldest, newest = origin[i], origin[i]
+        while end < entity.size and entity[end] == row:
+            oldest, newest = min(oldest, origin[end]), max(newest, origin[end])
+            end += 1
+        _run(y[row], max(0, oldest + 1 - reach) & -SPAN, newest + 1, running)
+        for k in range(i, end):
+            now = origin[k]
+            low = begin[row] if begin[row] <= now else first[row]
+            if now < low:
+                out[k, :] = np.nan
+                continue
+            if k == i or now != origin[k - 1]:
+                _at_origin(y[row], low, now, spans, running, line)
+            for column in range(line.size):
+                out[k, column] = line[column]
+            _weekday_means(y[row], low, now, horizon[k], spans[4], out[k, line.size :])
+        i = end
 
 
 @njit(cache=True, nogil=True)
-def _at_origin(series, low, now, spans, prefix, out):  # type: ignore[no-untyped-def]
+def _at_origin(series, low, now, spans, running, out):  # type: ignore[no-untyped-def]
     """Write the features that only depend on the origin; windows reach back to ``low`` at most."""
     lags, windows, spreads, quiet, _ = spans
-    sums, squares, counts, zeros, last = prefix
+    sums, squares, counts, zeros, last = running
     k = 0
     for lag in lags:
         out[k] = series[now - lag] if now - lag >= low else np.nan
         k += 1
     for window in windows:
         a = max(low, now + 1 - window)
-        n = counts[now + 1] - counts[a]
-        out[k] = (sums[now + 1] - sums[a]) / n if n > 0 else np.nan
+        n = _window(counts, a, now)
+        out[k] = _window(sums, a, now) / n if n > 0 else np.nan
         k += 1
     for window in spreads:
         a = max(low, now + 1 - window)
-        n = max(counts[now + 1] - counts[a], 1)
-        mean = (sums[now + 1] - sums[a]) / n
-        out[k] = np.sqrt(max((squares[now + 1] - squares[a]) / n - mean * mean, 0.0))
+        n = max(_window(counts, a, now), 1)
+        mean = _window(sums, a, now) / n
+        out[k] = np.sqrt(max(_window(squares, a, now) / n - mean * mean, 0.0))
         k += 1
     for window in quiet:
         a = max(low, now + 1 - window)
-        n = counts[now + 1] - counts[a]
-        out[k] = (zeros[now + 1] - zeros[a]) / n if n > 0 else np.nan
+        n = _window(counts, a, now)
+        out[k] = _window(zeros, a, now) / n if n > 0 else np.nan
         k += 1
     if quiet.size > 0:
         out[k] = now - last[now] if last[now] >= low else np.nan

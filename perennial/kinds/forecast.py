@@ -1,12 +1,12 @@
 """Kind ``forecast``: a value per entity and day, for the days after the as-of date."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from perennial import estimators
@@ -29,6 +29,8 @@ RANGE = 25.0
 """A level below this part of the mean target says no more than that: hardly ever."""
 USUAL = 0.99
 """Share of the training rows whose level is taken as it is."""
+SEEDS = 2**31
+"""Seeds lie below this; the bags count on from theirs, and from 0 after the largest."""
 BLOCK = 8_192
 """Entities forecast at a time: bounds the memory of scoring."""
 
@@ -67,7 +69,6 @@ def train(data: Panel, split: Split, cfg: Pipeline, *, champion: DirectForecaste
         TrainingError: There is nothing to learn from.
         ConfigError: A parameter or the mode does not fit the estimator.
     """
-    began = time.perf_counter()
     update = cfg.model.mode == "update" and champion is not None
     base = _continued(cfg, champion) if update and champion is not None else _blank(data, cfg)
     rng = np.random.default_rng(cfg.model.seed)
@@ -75,25 +76,30 @@ def train(data: Panel, split: Split, cfg: Pipeline, *, champion: DirectForecaste
     days = split_days(data, end, cfg.model.history_days)
     recent = days.training[days.training > end - cfg.model.update_days] if update else days.training
     after = cfg.forecast.retired_after_days
-    rows = require(draw(data, recent, cfg.model.rows, cfg.forecast.horizon, rng, after), cfg.pipeline)
-    held = draw(data, days.calibration, CALIBRATION_ROWS, cfg.forecast.horizon, rng, after)
-    X = base.design(data, rows, threads)
-    built = time.perf_counter()
     params = _parameters(cfg, update)
-    gains = _add_stage(base, cfg, params, X, targets(data, rows), threads)
-    fitted = time.perf_counter()
-    _calibrate(base, data, held if len(held) else rows, cfg, threads)
-    done = time.perf_counter()
+    bags: list[_Bag] = []
+    for _ in range(cfg.model.bags):
+        rows = require(draw(data, recent, cfg.model.rows, cfg.forecast.horizon, rng, after), cfg.pipeline)
+        bags.append(_fit_bag(base, bags, data, rows, cfg, params, threads))
+    base.add([bag.stage.model for bag in bags if bag.stage])
+    held = draw(data, days.calibration, CALIBRATION_ROWS, cfg.forecast.horizon, rng, after)
+    began = time.perf_counter()
+    _calibrate(base, data, held if len(held) else bags[0].rows, cfg, threads)
+    took = time.perf_counter() - began
     mode: Literal["refit", "update"] = "update" if update else "refit"
     return Fitted(
         model=base,
         params={**_flat(cfg), **{f"estimator.{k}": v for k, v in params.items()}, "mode": mode},
-        rows=len(rows),
+        rows=sum(len(bag.rows) for bag in bags),
         features=tuple(base.features),
-        importance=_shares(base.features, gains),
-        seconds={"features": built - began, "fit": fitted - built, "intervals": done - fitted},
+        importance=_importance(base.features, bags),
+        seconds={
+            "features": sum(bag.features_s for bag in bags),
+            "fit": sum(bag.fit_s for bag in bags),
+            "intervals": took,
+        },
         mode=mode,
-        example=np.ascontiguousarray(X[:EXAMPLE_ROWS]),
+        example=bags[0].example,
     )
 
 
@@ -186,6 +192,7 @@ def _continued(cfg: Pipeline, champion: DirectForecaster) -> DirectForecaster:
         features=champion.features,
         categories=champion.categories,
         stages=champion.stages,
+        divisors=champion.divisors,
         link=champion.link,
         level=champion.level,
         bounds=champion.bounds,
@@ -201,25 +208,63 @@ def _parameters(cfg: Pipeline, update: bool) -> dict[str, Any]:
     return params
 
 
-def _add_stage(
-    base: DirectForecaster, cfg: Pipeline, params: Mapping[str, Any], X: Floats, y: Floats, threads: int
-) -> npt.NDArray[np.float64]:
-    """Append one fitted stage; return the gain of each feature."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bag:
+    """One of the models whose average is the new stage.
+
+    Attributes:
+        rows: What it was fitted on.
+        stage: None if nothing was sold in these rows.
+        example: The first rows of its input, shape (at most EXAMPLE_ROWS, n_features).
+        features_s: Wall time of computing its input.
+        fit_s: Wall time of the fit.
+    """
+
+    rows: Rows
+    stage: estimators.Stage | None
+    example: Floats
+    features_s: float
+    fit_s: float
+
+
+def _fit_bag(
+    base: DirectForecaster,
+    earlier: Sequence[_Bag],
+    data: Panel,
+    rows: Rows,
+    cfg: Pipeline,
+    params: Mapping[str, Any],
+    threads: int,
+) -> _Bag:
+    """Fit the next bag; its input is gone afterwards, so that memory holds one bag's at a time."""
+    began = time.perf_counter()
+    X, y = base.design(data, rows, threads), targets(data, rows)
+    built = time.perf_counter()
     if (y < 0).any():
         raise TrainingError(f"negative targets cannot be forecast: {sample(y[y < 0])}; set guards.min_value to 0")
-    if not y.any():  # nothing has ever been sold: zero is the forecast, and no loss with a log link is defined
-        return np.zeros(X.shape[1])
+    stage = None
+    if y.any():  # if nothing was ever sold, zero is the forecast, and no loss with a log link is defined
+        if not base.stages and not any(bag.stage for bag in earlier):  # all bags start from one level
+            base.link, base.bounds = estimators.link(params), _bounds(base, X, y)
+        settings = cfg.model.model_copy(update={"seed": (cfg.model.seed + len(earlier)) % SEEDS})
+        stage = estimators.fit(settings, params, X, y, threads=threads, earlier=_offset(base, params, X, threads))
+    return _Bag(
+        rows=rows,
+        stage=stage,
+        example=np.ascontiguousarray(X[:EXAMPLE_ROWS]),
+        features_s=built - began,
+        fit_s=time.perf_counter() - built,
+    )
+
+
+def _offset(base: DirectForecaster, params: Mapping[str, Any], X: Floats, threads: int) -> Floats | None:
+    """Return what a new stage starts from: the forecast of the stages before, or the recent level."""
     link = estimators.link(params)
     if base.stages and link != base.link:
         raise ConfigError(f"model.mode: an update with a {link} link cannot continue a {base.link} one")
     if base.stages:
-        earlier: Floats | None = base.mean(X, threads)
-    else:
-        base.link, base.bounds = link, _bounds(base, X, y)
-        earlier = base.start(X) if link == "log" else None
-    stage = estimators.fit(cfg.model, params, X, y, threads=threads, earlier=earlier)
-    base.stages.append(stage.model)
-    return stage.gains
+        return base.mean(X, threads)
+    return base.start(X) if link == "log" else None
 
 
 def _bounds(base: DirectForecaster, X: Floats, y: Floats) -> list[float]:
@@ -235,7 +280,9 @@ def _calibrate(base: DirectForecaster, data: Panel, rows: Rows, cfg: Pipeline, t
         base.intervals = fit_intervals(targets(data, rows), mean, rows.horizon, base.levels)
 
 
-def _shares(features: list[str], gains: npt.NDArray[np.float64]) -> dict[str, float]:
+def _importance(features: Sequence[str], bags: Sequence[_Bag]) -> dict[str, float]:
+    """Return each feature's share of the gain of all bags together."""
+    gains = sum((bag.stage.gains for bag in bags if bag.stage), np.zeros(len(features)))
     total = float(gains.sum())
     return {name: float(gain) / total for name, gain in zip(features, gains, strict=True)} if total > 0 else {}
 

@@ -78,7 +78,8 @@ def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
                 tx.execute(select(meta.c.id).with_for_update())
             yield tx
     except DBAPIError as error:
-        raise LedgerError(f"the ledger at {where(engine)} failed: {error.orig}") from error
+        reason = str(error.orig).strip().partition("\n")[0]
+        raise LedgerError(f"the ledger at {where(engine)} failed: {reason}; see `perennial doctor`") from error
 
 
 def _prepared(engine: Engine, write: bool) -> Engine:

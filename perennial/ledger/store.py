@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from perennial.clock import Now, system_now
 from perennial.errors import Busy, Fenced, LedgerError
 from perennial.faults import fault_point
-from perennial.ledger.audit import anchor, anchored, append, verify
+from perennial.ledger.audit import anchor, anchored, append, verify, verify_anchors
 from perennial.ledger.engine import connect, create, transaction, where
 from perennial.ledger.lock import Lease, advisory_lock, file_lock
 from perennial.ledger.schema import leases
@@ -76,6 +76,21 @@ class Store:
     def pipelines(self) -> tuple[str, ...]:
         """Return every pipeline that ever held a lease, sorted."""
         return tuple(row["pipeline"] for row in self._rows(select(leases.c.pipeline).order_by("pipeline")))
+
+    def require_anchored(self) -> None:
+        """Refuse to go on with a ledger that lacks what this machine has seen in it: recovery would undo all of it.
+
+        Raises:
+            LedgerError: It was lost, or replaced by an older copy or by another one.
+        """
+        newest = anchored(self._anchors)[-1:]
+        with self._read() as tx:
+            problems = verify_anchors(tx, newest)
+        if problems:
+            raise LedgerError(
+                f"{problems[0]}; restore the ledger at {where(self._engine)} from a backup, "
+                f"or, to begin anew, move the lake and {self._anchors} away"
+            )
 
     def verify_audit(self) -> tuple[str, ...]:
         """Check the audit trail, the facts it covers and its anchors; one sentence for each disagreement."""

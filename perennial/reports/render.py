@@ -105,6 +105,7 @@ def _judgement(report: ReportInput, scores: Scores) -> dict[str, Any]:
         "figures": key_figures(report, scores),
         "gates": gate_rows(report, scores),
         "main": metric_words(scores.main),
+        "by_part": metric_words(scores.by_part),
         "contenders": [scores.name(c) for c in scores.contenders],
         "metrics": metric_rows(scores),
         "standings": standings(scores),

@@ -96,7 +96,8 @@ class Scores:
         self._value: dict[tuple[str, str, str, str], float] = {
             (s.contender, s.metric, s.part, s.key): s.value for s in self.all
         }
-        self.main = self._main_metric()
+        self.main = self._main_metric("overall")
+        self.by_part = self._main_metric("horizon")
 
     def value(self, contender: str, metric: str, part: str = "overall", key: str = "") -> float:
         """Return one score, nan if it was not computed."""
@@ -123,10 +124,11 @@ class Scores:
         """Return what a contender is called."""
         return plain(contender_name(contender, self.report.version, self.report.champion), 40)
 
-    def _main_metric(self) -> str:
-        scored = {s.metric for s in self.all if s.contender == "candidate" and s.part == "overall"}
-        wanted = ["wape", *(gate.metric for gate in self.report.pipeline.gates), *sorted(scored)]
-        return next((metric for metric in wanted if metric in scored), "wape")
+    def _main_metric(self, part: str) -> str:
+        """Return what the first gate that compares judges by, if it is scored on such parts; else WAPE."""
+        scored = {s.metric for s in self.all if s.contender == "candidate" and s.part == part}
+        judged = (gate.metric for gate in self.report.pipeline.gates if gate.against != "bound")
+        return next((metric for metric in (*judged, "wape", *sorted(scored)) if metric in scored), "wape")
 
 
 def difference(value: float, other: float, metric: str) -> Difference:
@@ -186,10 +188,10 @@ def standings(scores: Scores) -> tuple[Standing, ...]:
 
 
 def part_tables(scores: Scores) -> tuple[PartTable, ...]:
-    """Return the main metric by horizon, then by each slice in order of configuration."""
+    """Return the main metric of the parts by horizon, then by each slice in order of configuration."""
     groups: dict[tuple[str, str], list[str]] = {}
     for s in scores.all:
-        if s.part != "overall" and s.contender == "candidate" and s.metric == scores.main:
+        if s.part != "overall" and s.contender == "candidate" and s.metric == scores.by_part:
             groups.setdefault((s.part, s.key.partition("=")[0]), []).append(s.key)
     ordered = sorted(groups.items(), key=lambda item: item[0][0] != "horizon")
     return tuple(_part_table(scores, part, name, keys) for (part, name), keys in ordered)
@@ -203,21 +205,21 @@ def _part_table(scores: Scores, part: str, name: str, keys: Sequence[str]) -> Pa
     values = {k: _contender_values(scores, part, k) for k in keys}
     finite = [v for trio in values.values() for v in trio.values() if math.isfinite(v)]
     ticks = nice_ticks(min(finite), max(finite), 3) if finite else (0.0, 1.0)
-    rows = tuple(_part_row(scores.main, part, k, values[k], ticks, sizes[k]) for k in keys)
+    rows = tuple(_part_row(scores.by_part, part, k, values[k], ticks, sizes[k]) for k in keys)
     has_champion = any(math.isfinite(trio["champion"]) for trio in values.values())
     return PartTable(
         title="By days ahead" if part == "horizon" else f"By {plain(sentence(name)).lower()}",
         other=scores.name("champion") if has_champion else "Best baseline",
-        ticks=tuple(Tick(at=_position(t, ticks) or 0.0, label=figure(t, scores.main)) for t in ticks),
+        ticks=tuple(Tick(at=_position(t, ticks) or 0.0, label=figure(t, scores.by_part)) for t in ticks),
         rows=rows,
         left_out=len([k for k in sizes if k.startswith(f"{name}=")]) - len(rows) if part == "slice" else 0,
     )
 
 
 def _contender_values(scores: Scores, part: str, key: str) -> Mapping[str, float]:
-    values = {c: scores.value(c, scores.main, part, key) for c in OWN}
-    baseline = scores.best_baseline(scores.main, part, key)
-    return values | {"baseline": scores.value(baseline, scores.main, part, key) if baseline else math.nan}
+    values = {c: scores.value(c, scores.by_part, part, key) for c in OWN}
+    baseline = scores.best_baseline(scores.by_part, part, key)
+    return values | {"baseline": scores.value(baseline, scores.by_part, part, key) if baseline else math.nan}
 
 
 def _part_row(

@@ -22,10 +22,10 @@ from perennial.config import Environment, FileSource, S3Source, Table
 from perennial.contracts import StoredFile
 from perennial.sources import s3, sql
 from perennial.sources.columns import BAD
-from perennial.sources.local import Item, list_files, stage_file
+from perennial.sources.local import Item, confine, list_files, stage_file
 from perennial.sources.reading import read
 
-__all__ = ["BAD", "Item", "inventory", "read", "stage"]
+__all__ = ["BAD", "Item", "inventory", "permit", "read", "stage"]
 
 
 def inventory(table: Table, env: Environment, *, base: Path) -> tuple[Item, ...]:
@@ -38,7 +38,7 @@ def inventory(table: Table, env: Environment, *, base: Path) -> tuple[Item, ...]
 
     Raises:
         ConfigError: The pipeline names something that the environment does not allow.
-        SourceError: Nothing is there, or it cannot be reached.
+        SourceError: It cannot be reached, or (SourceUnusable) nothing is there.
         SchemaError: A SQL table lacks mapped columns.
     """
     source = table.source
@@ -47,6 +47,26 @@ def inventory(table: Table, env: Environment, *, base: Path) -> tuple[Item, ...]
     if isinstance(source, S3Source):
         return s3.list_objects(source, env)
     return (sql.describe(source, table, env, base),)
+
+
+def permit(table: Table, env: Environment, *, base: Path) -> None:
+    """Refuse what the environment does not allow, without looking at the source itself.
+
+    Args:
+        table: Its ``source`` names a path, a bucket or a connection.
+        env: Which of them may be used.
+        base: Project root; relative paths start here.
+
+    Raises:
+        ConfigError: It may not be used.
+    """
+    source = table.source
+    if isinstance(source, FileSource):
+        confine(source.path, env, base)
+    elif isinstance(source, S3Source):
+        s3.allowed(source.bucket, env)
+    else:
+        sql.address(source, env)
 
 
 def stage(

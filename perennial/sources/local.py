@@ -10,7 +10,7 @@ from pathlib import Path
 
 from perennial.config import Environment, FileSource
 from perennial.contracts import StoredFile
-from perennial.errors import ConfigError, SourceError, sample
+from perennial.errors import ConfigError, SourceError, SourceUnusable, sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +37,12 @@ def list_files(source: FileSource, env: Environment, base: Path) -> tuple[Item, 
 
     Raises:
         ConfigError: The path, or a link in it, leads outside the allowed folders.
-        SourceError: Nothing is there.
+        SourceUnusable: Nothing is there.
     """
     path = confine(source.path, env, base)
     found = sorted({confine(str(p), env, base) for p in _candidates(path, source) if p.is_file()})
     if not found:
-        raise SourceError(f"no {source.format} file at {source.path!r} below {base}{_nearby(path)}")
+        raise SourceUnusable(f"no {source.format} file at {source.path!r} below {base}{_nearby(path)}")
     return tuple(Item(uri=_uri(p, base), identity=fingerprint(p.stat())) for p in found)
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from perennial.config import Table
 from perennial.contracts import StoredFile
-from perennial.errors import IntegrityError, SchemaError, SourceError
+from perennial.errors import IntegrityError, SchemaError, SourceUnusable
 from perennial.sources.columns import LOOSE, MAX_COLUMNS, canonical, resolve, wanted
 from perennial.sources.local import fingerprint
 from perennial.sources.values import is_text
@@ -50,7 +50,7 @@ def read(file: StoredFile, table: Table, *, keys_only: bool = False) -> Iterator
     Raises:
         IntegrityError: The bytes are not those that were staged.
         SchemaError: A column is missing, retyped, or there are too many.
-        SourceError: The file is damaged.
+        SourceUnusable: The file is damaged.
     """
     with _pinned(file) as handle, _parsing(file):
         raw = _open_csv(handle) if _is_csv(table) else _open_parquet(handle)
@@ -98,9 +98,12 @@ def _open(file: StoredFile) -> io.BufferedReader:
 def _parsing(file: StoredFile) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise SourceError(f"{file.path} is damaged or not what its format says: {reason}") from error
+        raise SourceUnusable(
+            f"{file.path} is damaged or not what its format says: {reason}. "
+            "Write it anew at the source, or move it away, and run again."
+        ) from error
     except SchemaError as error:
         raise SchemaError(f"{file.path}: {error}") from error
 
@@ -144,7 +147,12 @@ def _open_parquet(handle: io.BufferedReader) -> _Raw:
         # text stays a dictionary until it is cleaned; a buffer instead of whole column chunks bounds the memory
         text = [name for name in names if is_text(schema.field(name).type)]
         reader = pq.ParquetFile(
-            handle, metadata=file.metadata, read_dictionary=text, buffer_size=1 << 20, pre_buffer=False
+            handle,
+            metadata=file.metadata,
+            read_dictionary=text,
+            buffer_size=1 << 20,
+            pre_buffer=False,
+            page_checksum_verification=True,  # where the writer left checksums, as Spark does
         )
         yield from reader.iter_batches(batch_size=rows, columns=names, use_threads=False)
 

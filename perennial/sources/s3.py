@@ -10,7 +10,7 @@ from typing import Any
 
 from perennial.config import Environment, S3Settings, S3Source
 from perennial.contracts import StoredFile
-from perennial.errors import ConfigError, SourceError, sample
+from perennial.errors import ConfigError, SourceError, SourceUnusable, sample
 from perennial.sources.local import Item, digest_file
 
 CONNECT_S, READ_S, ATTEMPTS = 5, 30, 5
@@ -24,15 +24,16 @@ def list_objects(source: S3Source, env: Environment) -> tuple[Item, ...]:
 
     Raises:
         ConfigError: The bucket is not one that the environment allows.
-        SourceError: S3 does not answer, or nothing is there.
+        SourceError: S3 does not answer.
+        SourceUnusable: Nothing is there.
     """
-    where = f"s3://{_allowed(source.bucket, env)}/{source.prefix}"
+    where = f"s3://{allowed(source.bucket, env)}/{source.prefix}"
     with _s3_errors(where):
         pages = _client(env.s3).get_paginator("list_objects_v2").paginate(Bucket=source.bucket, Prefix=source.prefix)
         tags = {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", ())}
     keys = sorted(key for key in tags if _is_data(key, source))
     if not keys:
-        raise SourceError(f"no .{source.format} object at {where}; it holds {sample(sorted(tags)) or 'nothing'}")
+        raise SourceUnusable(f"no .{source.format} object at {where}; it holds {sample(sorted(tags)) or 'nothing'}")
     return tuple(Item(uri=f"s3://{source.bucket}/{key}", identity=tags[key]) for key in keys)
 
 
@@ -58,7 +59,7 @@ def download(item: Item, env: Environment, target: Path) -> StoredFile:
 def _open_body(item: Item, env: Environment) -> Any:
     bucket, key = item.uri.removeprefix("s3://").split("/", 1)
     with _s3_errors(item.uri):
-        answer = _client(env.s3).get_object(Bucket=_allowed(bucket, env), Key=key, IfMatch=item.identity)
+        answer = _client(env.s3).get_object(Bucket=allowed(bucket, env), Key=key, IfMatch=item.identity)
     if answer["ETag"] != item.identity:  # a server that ignores If-Match
         answer["Body"].close()
         raise SourceError(f"{item.uri} changed since it was listed; run again")
@@ -72,10 +73,15 @@ def _save(body: Any, target: Path) -> StoredFile:
     return digest_file(target)
 
 
-def _allowed(bucket: str, env: Environment) -> str:
+def allowed(bucket: str, env: Environment) -> str:
+    """Return the bucket if the environment allows it.
+
+    Raises:
+        ConfigError: It does not.
+    """
     if bucket not in env.s3.buckets:
-        allowed = sample(env.s3.buckets) or "none"
-        raise ConfigError(f"bucket {bucket!r} is not allowed; s3.buckets of the environment lists {allowed}")
+        known = sample(env.s3.buckets) or "none"
+        raise ConfigError(f"bucket {bucket!r} is not allowed; s3.buckets of the environment lists {known}")
     return bucket
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from perennial.config import Environment, SqlSource, Table
 from perennial.contracts import StoredFile
-from perennial.errors import ConfigError, SourceError, sample
+from perennial.errors import ConfigError, SourceError, SourceUnusable, sample
 from perennial.sources.columns import LOOSE, resolve, wanted
 from perennial.sources.local import Item, digest_file
 
@@ -62,7 +62,8 @@ def describe(source: SqlSource, table: Table, env: Environment, base: Path) -> I
 
     Raises:
         ConfigError: The connection is unknown, or of another database.
-        SourceError: The database does not answer, or has no such table.
+        SourceError: The database does not answer.
+        SourceUnusable: It has no such table.
         SchemaError: Mapped columns are missing or of another type.
     """
     import sqlalchemy as sa
@@ -138,7 +139,7 @@ def _columns(connection: "sa.Connection", source: SqlSource, table: Table) -> di
     if not inspector.has_table(relation.name, relation.schema):
         there = inspector.get_table_names(relation.schema) + inspector.get_view_names(relation.schema)
         near = difflib.get_close_matches(relation.name, there) or sorted(there)
-        raise SourceError(f"connection {source.connection!r} has no table {source.table!r}; it has {sample(near)}")
+        raise SourceUnusable(f"connection {source.connection!r} has no table {source.table!r}; it has {sample(near)}")
     typed = _typed_as_text if connection.dialect.name == "sqlite" else _typed
     found = {c["name"]: typed(c["name"], c["type"]) for c in inspector.get_columns(relation.name, relation.schema)}
     mapped = resolve(wanted(table), [column.field for column in found.values()])
@@ -191,13 +192,22 @@ def _connected(source: SqlSource, env: Environment, base: Path) -> "Iterator[sa.
         raise SourceError(f"connection {source.connection!r}, table {source.table!r}: {reason}") from error
 
 
-def _engine(source: SqlSource, env: Environment, base: Path) -> "sa.Engine":
-    import sqlalchemy as sa
+def address(source: SqlSource, env: Environment) -> str:
+    """Return the URL of the connection.
 
+    Raises:
+        ConfigError: The environment has none of that name.
+    """
     if source.connection not in env.connections:
         known = sample(sorted(env.connections)) or "none"
         raise ConfigError(f"unknown connection {source.connection!r}; connections of the environment lists {known}")
-    url = sa.make_url(env.connections[source.connection])
+    return env.connections[source.connection]
+
+
+def _engine(source: SqlSource, env: Environment, base: Path) -> "sa.Engine":
+    import sqlalchemy as sa
+
+    url = sa.make_url(address(source, env))
     backend = url.get_backend_name()
     if backend == "sqlite":
         return sa.create_engine("sqlite://", creator=lambda: _sqlite(url, base), poolclass=sa.NullPool)

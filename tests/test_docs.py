@@ -1,0 +1,67 @@
+"""What the documents say is so."""
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_configuration_page_is_generated() -> None:
+    """``docs/configuration.md`` is what ``make docs`` writes from the models."""
+    spec = importlib.util.spec_from_file_location("build", ROOT / "docs" / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    assert build.PAGE.read_text(encoding="utf-8") == build.page()
+
+
+def test_the_readme_names_every_command() -> None:
+    """Every command of the program stands in the table, and the table names no other."""
+    from flows.cli import app
+
+    commands = {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands}
+    table = README[README.index("## The command") : README.index("Each takes `--help`")]
+    assert set(re.findall(r"perennial ([a-z]+)", table)) == commands
+
+
+def test_every_make_target_in_the_documents_exists() -> None:
+    """A figure names a command that can be run."""
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = {t for page in PAGES for t in re.findall(r"`make ([a-z0-9-]+)", page.read_text(encoding="utf-8"))}
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    """A relative link names a file of the project."""
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_yaml_in_the_readme_is_valid_where_a_user_would_paste_it() -> None:
+    """The lines to change are those of the shipped pipeline."""
+    block = re.search(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    assert block is not None
+    shipped = yaml.safe_load((ROOT / "configs" / "demand.yaml").read_text())
+    shown = yaml.safe_load(block.group(1))
+    assert set(shown) <= set(shipped)
+    assert set(shown["data"]) <= set(shipped["data"])
+
+
+def test_all_packages_are_listed() -> None:
+    """An installed copy holds every package of the tree."""
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    found = {
+        ".".join(p.parent.relative_to(ROOT).parts)
+        for top in ("flows", "tasks", "perennial")
+        for p in (ROOT / top).rglob("__init__.py")
+    }
+    assert listed == found
