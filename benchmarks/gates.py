@@ -24,10 +24,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from perennial.config import Gate
+from perennial.config.models import Gate
 from perennial.contracts import Evaluation, Score, TestRows
-from perennial.gates import judge
-from perennial.metrics import METRICS, value
+from perennial.evaluation.gates import judge
+from perennial.evaluation.metrics import METRICS, value
 
 Floats = npt.NDArray[np.float64]
 WINDOWS = (28, 21, 14, 7)

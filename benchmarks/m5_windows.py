@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from benchmarks.m5 import HORIZON, LAST, ROOT, Matrix, Store, read_store, tables, weekday_mean, wrmsse
 from perennial.clock import cutoff
-from perennial.config import Pipeline
-from perennial.configfile import load_pipeline
+from perennial.config.files import load_pipeline
+from perennial.config.models import Pipeline
 from perennial.contracts import Snapshot, TablePin
 from perennial.kinds import kind
 

@@ -73,10 +73,10 @@ def _flow(number: int) -> tuple[float, dict[str, float]]:
 
 def _bare(root: Path, number: int) -> float:
     """Land, read, fit and evaluate with plain functions; a lake of its own that is thrown away."""
-    from perennial.configfile import load_environment, load_pipeline
+    from perennial.config.files import load_environment, load_pipeline
     from perennial.kinds import kind
-    from perennial.lake import Lake
-    from perennial.landing import land, pin, read_pin
+    from perennial.lake.tables import Lake
+    from perennial.landing.land import land, pin, read_pin
     from perennial.resources import free_threads
 
     cfg = load_pipeline(root / "configs" / f"sales{number}.yaml").config

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from perennial.config import Forecast
+from perennial.config.models import Forecast
 from perennial.features import Labels, Panel, Rows, design, feature_names
 from perennial.features.panel import Floats, grid
-from perennial.trees import compile_forest
+from perennial.models.trees import compile_forest
 
 HORIZON = 28
 SETTINGS = Forecast(static=("dept", "category"))
@@ -170,7 +170,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 X = np.zeros((100, 1), np.float32, order="F")
 model = HistGradientBoostingRegressor(max_iter=1).fit(X, np.arange(100))
 start = time.perf_counter()
-from perennial.trees import compile_forest
+from perennial.models.trees import compile_forest
 imported = time.perf_counter()
 compile_forest([model]).raw(X)
 print(round(imported - start, 2), round(time.perf_counter() - imported, 2))

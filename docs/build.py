@@ -10,13 +10,13 @@ from pydantic.fields import FieldInfo
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from perennial import config  # noqa: E402
+from perennial.config import models as config  # noqa: E402
 
 PAGE = ROOT / "docs" / "configuration.md"
 HEAD = """# Configuration
 
 Two kinds of YAML files, both strict: an unknown key, a wrong type or a duplicate key is an error with its line, and all
-errors are told at once (`perennial validate NAME`). This page is generated from the models in `perennial/config.py`
+errors are told at once (`perennial validate NAME`). This page is generated from the models in `perennial/config/models.py`
 (`make docs`); a test keeps it true.
 """
 SECTIONS = (

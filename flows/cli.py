@@ -135,7 +135,7 @@ def validate(
 ) -> None:
     """Explain every problem of a pipeline file and its checks at once, with line numbers."""
     from flows import present
-    from perennial import validation
+    from perennial.config import validation
 
     with _workspace(env) as workspace:
         loaded = validation.validate(workspace, config)

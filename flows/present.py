@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from perennial.configfile import Loaded
+from perennial.config.files import Loaded
 from perennial.contracts import Check, Publication, RoleChange, RunRecord, Score
 from perennial.overview import ModelOverview
 

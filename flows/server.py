@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from perennial.errors import PerennialError
-from perennial.projection import answers
+from perennial.registry.projection import answers
 
 HOST = "127.0.0.1"
 PORT = 4200

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from perennial.clock import Now, system_now
-from perennial.config import Environment, Pipeline
-from perennial.configfile import Loaded, find_pipeline, load_environment, load_pipeline
+from perennial.config.files import Loaded, find_pipeline, load_environment, load_pipeline
+from perennial.config.models import Environment, Pipeline
 from perennial.contracts import Snapshot
 from perennial.errors import ConfigError
 from perennial.identity import run_key
 
 if TYPE_CHECKING:
-    from perennial.lake import Lake
+    from perennial.lake.tables import Lake
     from perennial.ledger import Lease, Ledger
-    from perennial.registry import ModelStore, Registry
+    from perennial.registry.tracking import ModelStore, Registry
 
 log = logging.getLogger(__name__)
 
@@ -60,21 +60,21 @@ class Workspace:
     @cached_property
     def lake(self) -> "Lake":
         """The tables."""
-        from perennial.lake import Lake
+        from perennial.lake.tables import Lake
 
         return Lake(self.env.lake, self.env.s3)
 
     @cached_property
     def store(self) -> "ModelStore":
         """The model bytes, by digest."""
-        from perennial.registry import ModelStore
+        from perennial.registry.tracking import ModelStore
 
         return ModelStore(self.env.models, self.env.s3)
 
     @cached_property
     def registry(self) -> "Registry":
         """MLflow."""
-        from perennial.registry import Registry
+        from perennial.registry.tracking import Registry
 
         return Registry(self.env)
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from perennial.clock import system_now
-from perennial.config import Environment
+from perennial.config.modelerrors import redact
+from perennial.config.models import Environment
 from perennial.contracts import Check, Severity
 from perennial.errors import ConfigError, LakeError, LedgerError
-from perennial.modelerrors import redact
 
 MIN_FREE_GIB = 2.0
 """Disk space below which a run may not finish: landing, model and tracking of the demo take 0.2 GiB."""
@@ -138,7 +138,7 @@ def _ledger(url: str) -> Check:
 
 
 def _buckets(env: Environment) -> Iterator[Check]:
-    from perennial.lake import Lake
+    from perennial.lake.tables import Lake
 
     expected = "a bucket that answers; check its name, s3.endpoint_url and the AWS variables"
     for name in ("lake", "models", "artifacts"):
@@ -155,7 +155,7 @@ def _buckets(env: Environment) -> Iterator[Check]:
 
 def _tracking(uri: str) -> Check:
     """MLflow may be away (the ledger is the truth), but an open one on another machine is for all to change."""
-    from perennial.projection import answers
+    from perennial.registry.projection import answers
 
     url = urlsplit(uri)
     user = url.username or os.environ.get("MLFLOW_TRACKING_USERNAME") or os.environ.get("MLFLOW_TRACKING_TOKEN")
@@ -167,7 +167,7 @@ def _tracking(uri: str) -> Check:
 
 def _server(env: Environment) -> Check:
     """A configured server must answer; without one, loopback must have a port to spare."""
-    from perennial.projection import answers
+    from perennial.registry.projection import answers
 
     url = os.environ.get("PREFECT_API_URL", "")
     if env.prefect == "configured" or url:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from perennial.config import Pipeline, Table
+from perennial.checks.guards import gather, judge, judge_landing
+from perennial.config.models import Pipeline, Table
 from perennial.context import Run
 from perennial.contracts import ENTITY, TARGET, TIME, Check, CheckReport, Landing, Snapshot, TablePin
 from perennial.errors import DataCheckFailed, IntegrityError, sample
 from perennial.faults import fault_point
-from perennial.guards import gather, judge, judge_landing
-from perennial.landing import land, pin, read_pin
+from perennial.landing.land import land, pin, read_pin
 
 
 def tables(cfg: Pipeline) -> Mapping[str, Table]:

@@ -22,14 +22,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from perennial.canonical import loads
 from perennial.clock import cutoff
-from perennial.config import Environment
+from perennial.config.models import Environment
 from perennial.contracts import Landing, ModelVersion, Publication, Role, Snapshot, StoredFile, TablePin
 from perennial.errors import IntegrityError, PerennialError, sample
-from perennial.lake import LANDING, Lake
+from perennial.lake.tables import LANDING, Lake
 from perennial.ledger import Ledger, alias_key
-from perennial.modelstore import ModelStore
+from perennial.registry.canonical import loads
+from perennial.registry.modelstore import ModelStore
 
 _ROLES: tuple[Role, ...] = ("champion", "canary")
 

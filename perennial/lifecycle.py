@@ -29,7 +29,7 @@ def roll_back(workspace: "Workspace", model: str, to: int | None = None, *, acto
     Raises:
         Refused: There is nothing to go back to, or that version never passed its gates or was retired.
     """
-    from perennial.registry import flip
+    from perennial.registry.tracking import flip
 
     ledger = workspace.ledger
     target = ledger.rollback_target(model).version if to is None else to

@@ -22,7 +22,7 @@ from perennial.contracts import (
 )
 from perennial.faults import fault_point
 from perennial.identity import code_digest, lock_digest
-from perennial.registry import Registration, flat_metrics, reconcile
+from perennial.registry.tracking import Registration, flat_metrics, reconcile
 from perennial.reports import Quarantined, ReportInput, render_card, render_run, render_summary
 
 PAGE = "index.html"

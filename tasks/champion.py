@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from perennial.context import Run
 from perennial.contracts import Incumbent
-from perennial.registry import incumbent
+from perennial.registry.tracking import incumbent
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from perennial import intake
-from perennial.configfile import checks_path
+from perennial.checks.expectations import load_suite, run_suite
+from perennial.config.files import checks_path
 from perennial.context import Run
 from perennial.contracts import Check, CheckReport, Landing, Snapshot
-from perennial.expectations import load_suite, run_suite
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Stage 7 of 9: decide whether the candidate may replace the champion.
 
-Policy only. Which gates run comes from ``configs/``; what a gate means is :mod:`perennial.gates`. Every gate
+Policy only. Which gates run comes from ``configs/``; what a gate means is :mod:`perennial.evaluation.gates`. Every gate
 is judged even after one fails. Deterministic, no effects, never retried.
 """
 
@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from perennial.context import Run
 from perennial.contracts import Decision, Evaluation
-from perennial.gates import judge
+from perennial.evaluation.gates import judge
 
 log = logging.getLogger(__name__)
 

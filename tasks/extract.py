@@ -1,7 +1,7 @@
 """Stage 1 of 9: land what is new at the source, up to the as-of date.
 
 Policy: only a :class:`SourceError` that can heal is tried again, three times. How rows are read, mapped and
-screened is :mod:`perennial.landing`.
+screened is :mod:`perennial.landing.land`.
 """
 
 import logging

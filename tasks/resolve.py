@@ -6,7 +6,7 @@ from prefect.cache_policies import NO_CACHE
 from perennial.context import Run
 from perennial.contracts import Incumbent
 from perennial.errors import Refused
-from perennial.registry import incumbent
+from perennial.registry.tracking import incumbent
 
 
 @task(name="resolve", cache_policy=NO_CACHE)

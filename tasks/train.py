@@ -13,7 +13,7 @@ from perennial.context import Run
 from perennial.contracts import Candidate, Incumbent, Prepared, Snapshot, Training
 from perennial.faults import fault_point
 from perennial.kinds import kind
-from perennial.registry import dumps
+from perennial.registry.tracking import dumps
 from perennial.resources import free_threads
 
 log = logging.getLogger(__name__)

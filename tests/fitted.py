@@ -4,11 +4,11 @@ from functools import cache
 
 import numpy as np
 
-from perennial.canonical import dumps
-from perennial.config import Forecast, ModelSettings
+from perennial.config.models import Forecast, ModelSettings
 from perennial.contracts import ModelBlob
-from perennial.estimators import fit, parameters
-from perennial.models import DirectForecaster
+from perennial.models.estimators import fit, parameters
+from perennial.models.forecaster import DirectForecaster
+from perennial.registry.canonical import dumps
 
 LINKS = {"hist_gradient_boosting": "log", "lightgbm": "log", "random_forest": "identity", "linear": "identity"}
 FEATURES = ("a", "b", "c", "d", "e", "f")

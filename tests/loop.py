@@ -43,7 +43,7 @@ def roll_back(place: Workspace, pipeline: str = "shop") -> None:
     """After a rollback the earlier digest is in force, MLflow follows, and both stand in the history."""
     from flows.retrain import retrain
     from perennial import lifecycle
-    from perennial.registry import reconcile
+    from perennial.registry.tracking import reconcile
 
     retrain(pipeline, shop.AS_OF, place.env.environment)
     record = retrain(pipeline, shop.LATER, place.env.environment)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from perennial.config import Pipeline
+from perennial.config.models import Pipeline
 from perennial.contracts import Snapshot, TablePin
 from perennial.features import Panel, read_panel
 

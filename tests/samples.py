@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from hashlib import sha256
 
-from perennial.config import Pipeline
+from perennial.config.models import Pipeline
 from perennial.contracts import (
     Check,
     CheckReport,
@@ -22,8 +22,8 @@ from perennial.contracts import (
     Training,
     Window,
 )
-from perennial.evaluation import per_entity, score
-from perennial.gates import judge
+from perennial.evaluation.gates import judge
+from perennial.evaluation.scores import per_entity, score
 from perennial.reports import Quarantined, ReportInput
 from tests.samplesales import AS_OF, HISTORY, charts, day_of, origins, rows, sales
 

@@ -15,10 +15,10 @@ DOORS = {
     "boto3": {"perennial/sources/s3.py"},
     "botocore": {"perennial/sources/s3.py"},
     "sqlalchemy": {"perennial/ledger", "perennial/sources/sql.py"},
-    "deltalake": {"perennial/lake.py"},
-    "great_expectations": {"perennial/expectations.py"},
-    "mlflow": {"perennial/registry.py"},
-    "skops": {"perennial/canonical.py"},
+    "deltalake": {"perennial/lake/tables.py"},
+    "great_expectations": {"perennial/checks/expectations.py"},
+    "mlflow": {"perennial/registry/tracking.py"},
+    "skops": {"perennial/registry/canonical.py"},
     "apprise": {"perennial/alerts.py"},
 }
 """Each SDK and the only places that may import it."""

@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from perennial.canonical import dumps, loads
-from perennial.config import S3Settings
+from perennial.config.models import S3Settings
 from perennial.contracts import ModelBlob
 from perennial.errors import ConfigError, IntegrityError, RegistryError
-from perennial.models import DirectForecaster
-from perennial.modelstore import ModelStore
+from perennial.models.forecaster import DirectForecaster
+from perennial.registry.canonical import dumps, loads
+from perennial.registry.modelstore import ModelStore
 from tests import fitted
 from tests.s3 import s3_server
 
@@ -64,7 +64,7 @@ def test_a_model_survives_and_keeps_its_digest(estimator: str) -> None:
 @pytest.mark.slow
 def test_every_process_gives_the_same_digests() -> None:
     """Neither addresses, nor the hash seed, nor what was in memory before, nor threads show in the bytes."""
-    code = "import sys; from tests import fitted; from perennial.canonical import dumps\n"
+    code = "import sys; from tests import fitted; from perennial.registry.canonical import dumps\n"
     code += "for name in sys.argv[1:]: print(dumps(fitted.forecaster(name)).digest)"
     digests = set()
     for seed in ("1", "2"):
@@ -130,14 +130,14 @@ def test_what_could_run_code_is_not_stored(value: Any) -> None:
         ("posix", "system", "FunctionNode"),
         ("builtins", "eval", "TypeNode"),
         ("sklearn.pipeline", "FeatureUnion", "ObjectNode"),
-        ("perennial.models", "DirectForecaster.mean", "MethodNode"),
+        ("perennial.models.forecaster", "DirectForecaster.mean", "MethodNode"),
     ],
 )
 def test_what_could_run_code_is_not_loaded(module: str, name: str, loader: str) -> None:
     """... and when one that was forged, digest and all, is loaded: also what skops itself would trust."""
     node = {"__class__": name, "__module__": module, "__loader__": loader, "content": {}}
     blob = forged(lambda schema: {**schema, "content": {**schema["content"], "evil": node}})
-    with pytest.raises(IntegrityError, match=f"a model may not hold '{module}.{name}'"):
+    with pytest.raises(IntegrityError, match=f"a model may not hold '{f'{module}.{name}'[:36]}"):
         loads(blob.data, blob.digest)
 
 

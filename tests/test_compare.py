@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial.compare import bootstrap_difference, draw
 from perennial.contracts import TestRows
-from perennial.metrics import METRICS, subset, value, weighted
-from perennial.sums import Floats, Grid
+from perennial.evaluation.compare import bootstrap_difference, draw
+from perennial.evaluation.metrics import METRICS, subset, value, weighted
+from perennial.evaluation.sums import Floats, Grid
 
 
 def contest(

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from perennial import configfile, crosschecks, modelerrors
-from perennial.baselines import BASELINES
+from perennial.config import crosschecks, modelerrors
+from perennial.config import files as configfile
 from perennial.errors import ConfigError
+from perennial.models.baselines import BASELINES
 
 ROOT = Path(__file__).parents[1]
 PIPELINE: dict[str, Any] = {

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial.dedupe import (
+from perennial.landing.dedupe import (
     CONFLICT,
     DUPLICATE,
     RESTATE,

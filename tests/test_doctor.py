@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from perennial import doctor
-from perennial.config import Environment
+from perennial.config.models import Environment
 from perennial.contracts import Check
 
 ROOT = Path(__file__).parents[1]

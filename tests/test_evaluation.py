@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from perennial.config import EvaluationSettings
+from perennial.config.models import EvaluationSettings
 from perennial.contracts import Score, TestRows
 from perennial.errors import MetricMissing
-from perennial.evaluation import per_entity, score, slice_labels
-from perennial.metrics import METRICS, subset, value
+from perennial.evaluation.metrics import METRICS, subset, value
+from perennial.evaluation.scores import per_entity, score, slice_labels
 
 SETTINGS = EvaluationSettings(slices=("size",), horizons=((1, 7), (8, 14), (15, 28)))
 

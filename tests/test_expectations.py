@@ -15,12 +15,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial import expectations, reductions
+from perennial.checks import expectations, reductions
+from perennial.checks.expectations import load_suite, run_suite
+from perennial.checks.suites import SUPPORTED, Suite
+from perennial.checks.tallies import Tally
 from perennial.contracts import Check
 from perennial.errors import ConfigError
-from perennial.expectations import load_suite, run_suite
-from perennial.suites import SUPPORTED, Suite
-from perennial.tallies import Tally
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = pa.schema([("entity", pa.string()), ("ds", pa.date32()), ("y", pa.float64()), ("n", pa.int32())])
@@ -278,7 +278,7 @@ def hook(event, args):
 sys.addaudithook(hook)
 from pathlib import Path
 import pyarrow as pa
-from perennial.expectations import load_suite, run_suite
+from perennial.checks.expectations import load_suite, run_suite
 batch = pa.RecordBatch.from_pydict({"entity": ["10002"], "y": [1.0]})
 suite = load_suite(Path("configs/demand.checks.yaml"))
 assert len(run_suite(suite, "t", [batch], docs=Path(sys.argv[1]))) == 9

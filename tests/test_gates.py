@@ -13,11 +13,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.config import EvaluationSettings, Gate
+from perennial.config.models import EvaluationSettings, Gate
 from perennial.contracts import Evaluation, Score, TestRows, to_json
 from perennial.errors import MetricMissing
-from perennial.evaluation import score
-from perennial.gates import holm, judge
+from perennial.evaluation.gates import holm, judge
+from perennial.evaluation.scores import score
 
 NOISE = {"candidate": 1.0, "champion": 1.5, "last_value": 3.0, "weekday_mean": 2.0}
 

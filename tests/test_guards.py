@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from perennial.config import Guards
+from perennial.checks.guards import Facts, gather, judge, judge_landing, screen
+from perennial.config.models import Guards
 from perennial.contracts import Check, Landing, RowCounts
-from perennial.guards import Facts, gather, judge, judge_landing, screen
 
 DAY = date(2024, 3, 1)  # a Friday
 MOMENT = datetime(2024, 3, 2, tzinfo=UTC)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.errors import TrainingError
-from perennial.intervals import CELL_ROWS, apply_intervals, fit_intervals
+from perennial.models.intervals import CELL_ROWS, apply_intervals, fit_intervals
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 

@@ -10,14 +10,14 @@ from sqlalchemy import delete, update
 from sqlalchemy.sql import Executable
 
 from perennial.clock import cutoff
-from perennial.config import Environment
+from perennial.config.models import Environment
 from perennial.contracts import Landing, Publication, RowCounts, Snapshot, TablePin
 from perennial.invariants import Violation, check_invariants
-from perennial.lake import Lake
+from perennial.lake.tables import Lake
 from perennial.ledger import Ledger
 from perennial.ledger.engine import transaction
 from perennial.ledger.schema import audit, decisions, outbox, role_changes, snapshots, versions
-from perennial.modelstore import ModelStore
+from perennial.registry.modelstore import ModelStore
 from tests import fitted, ledgers
 from tests.ledgers import DAY, REPORT
 

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perennial.baselines import BASELINES
-from perennial.canonical import dumps, loads
 from perennial.errors import ConfigError, TrainingError
 from perennial.features import Panel
 from perennial.kinds import kind
@@ -16,6 +14,8 @@ from perennial.kinds.forecast import quantile_column
 from perennial.kinds.sampling import CALIBRATION_DAYS, draw, split_days
 from perennial.kinds.slices import slice_names
 from perennial.kinds.testrows import mean_change
+from perennial.models.baselines import BASELINES
+from perennial.registry.canonical import dumps, loads
 from tests.panels import dense, gather, pipeline
 
 NAN = np.nan

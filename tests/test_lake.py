@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from perennial.config import S3Settings
+from perennial.config.models import S3Settings
 from perennial.errors import ConfigError, IntegrityError, SchemaError
-from perennial.lake import Lake
-from perennial.lakefiles import gathered
+from perennial.lake.files import gathered
+from perennial.lake.tables import Lake
 from tests.s3 import s3_server
 
 SCHEMA = pa.schema([("ds", pa.date32()), ("y", pa.float64()), ("landing", pa.string())])
@@ -240,7 +240,7 @@ def test_small_batches_are_gathered() -> None:
 DIES = """
 import os, signal, sys
 import pyarrow as pa
-from perennial.lake import Lake
+from perennial.lake.tables import Lake
 
 def dies():
     yield pa.RecordBatch.from_pydict({"y": [2.0] * 300_000})

@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.clock import cutoff
-from perennial.config import Columns, Environment, FileSource, Guards, KnownTable, Table
+from perennial.config.models import Columns, Environment, FileSource, Guards, KnownTable, Table
 from perennial.contracts import Landing
 from perennial.errors import IntegrityError, SchemaError
-from perennial.lake import Lake
-from perennial.landing import land, pin, read_pin
+from perennial.lake.tables import Lake
+from perennial.landing.land import land, pin, read_pin
 
 START = date(2024, 1, 1)
 Row = tuple[str, int, float | None]

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.contracts import TestRows
-from perennial.metrics import METRICS, by_entity, subset, value, weighted, wrmsse_by_level
-from perennial.sums import Grid
+from perennial.evaluation.metrics import METRICS, by_entity, subset, value, weighted, wrmsse_by_level
+from perennial.evaluation.sums import Grid
 
 LEVELS = (0.1, 0.5, 0.9)
 

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perennial import estimators
-from perennial.config import ModelSettings
+from perennial.config.models import ModelSettings
 from perennial.errors import ConfigError, TrainingError
 from perennial.features import Rows
-from perennial.models import DirectForecaster, retired
+from perennial.models import estimators
+from perennial.models.forecaster import DirectForecaster, retired
 from tests.panels import gather, pipeline, table
 
 NAN = np.nan

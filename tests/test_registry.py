@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perennial.canonical import dumps
-from perennial.config import Environment
+from perennial.config.models import Environment
 from perennial.contracts import ModelVersion, Score
 from perennial.errors import IntegrityError, RegistryError
 from perennial.ledger import Ledger
-from perennial.registry import ModelStore, Registration, Registry, flat_metrics, flip, incumbent, reconcile
+from perennial.registry.canonical import dumps
+from perennial.registry.tracking import ModelStore, Registration, Registry, flat_metrics, flip, incumbent, reconcile
 from tests import fitted, ledgers, pg
 from tests.ledgers import DAY
 

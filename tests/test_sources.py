@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from perennial.config import Columns, Environment, FileSource, KnownTable, Table
+from perennial.config.models import Columns, Environment, FileSource, KnownTable, Table
 from perennial.errors import ConfigError, IntegrityError, SchemaError, SourceError
 from perennial.sources import inventory, read, stage
 from perennial.sources.local import digest_file

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from perennial.config import Columns, Environment, S3Settings, S3Source, Table
+from perennial.config.models import Columns, Environment, S3Settings, S3Source, Table
 from perennial.errors import ConfigError, SourceError
 from perennial.sources import Item, inventory, read, s3, stage
 from tests.s3 import CREDENTIALS, client, s3_server

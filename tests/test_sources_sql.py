@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from perennial.config import Columns, Environment, SqlSource, Table
+from perennial.config.models import Columns, Environment, SqlSource, Table
 from perennial.contracts import StoredFile
 from perennial.errors import ConfigError, SchemaError, SourceError
 from perennial.sources import inventory, read, sql, stage

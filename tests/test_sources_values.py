@@ -125,7 +125,7 @@ import resource, sys
 from datetime import date
 from pathlib import Path
 import pyarrow as pa, pyarrow.csv, pyarrow.parquet as pq
-from perennial.config import Columns, Environment, FileSource, Table
+from perennial.config.models import Columns, Environment, FileSource, Table
 from perennial.sources import inventory, read, stage
 
 base, kind, left = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

@@ -15,8 +15,8 @@ from sklearn.linear_model import LinearRegression
 from threadpoolctl import threadpool_limits
 
 from perennial.errors import TrainingError
-from perennial.trees import _block_width, _round_down, compile_forest
-from perennial.treestages import read_stage
+from perennial.models.trees import _block_width, _round_down, compile_forest
+from perennial.models.treestages import read_stage
 
 
 @pytest.fixture(autouse=True, scope="module")

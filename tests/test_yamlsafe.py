@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial import yamlsafe
+from perennial.config import yamlsafe
 from perennial.errors import ConfigError
 
 

@@ -58,7 +58,7 @@ class Score:
 
     Attributes:
         contender: ``candidate``, ``champion`` or the name of a baseline.
-        metric: Name in :mod:`perennial.metrics`; lower is better for every one of them.
+        metric: Name in :mod:`perennial.evaluation.metrics`; lower is better for every one of them.
         part: ``overall``, ``slice`` or ``horizon``.
         key: ``""`` for overall; else for example ``category=FOODS`` or ``h=1-7``.
         rows: Test rows behind the figure.

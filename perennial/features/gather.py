@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.config import Forecast, KnownTable, Pipeline
+from perennial.config.models import Forecast, KnownTable, Pipeline
 from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME, Snapshot, TablePin
 from perennial.errors import TrainingError, sample
 from perennial.features import kernels

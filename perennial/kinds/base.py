@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from perennial.config import Pipeline
+from perennial.config.models import Pipeline
 from perennial.contracts import Evaluation, Snapshot, Split, TablePin
 
 Read = Callable[[TablePin], Iterator[pa.RecordBatch]]
@@ -20,7 +20,7 @@ class Fitted:
     """A trained model and how it came about.
 
     Attributes:
-        model: What :mod:`perennial.registry` stores: plain attributes, arrays and estimators only.
+        model: What :mod:`perennial.registry.tracking` stores: plain attributes, arrays and estimators only.
         params: Every setting of the fit, flat, for MLflow.
         rows: Training rows used.
         features: Names of the model's input columns, in order.

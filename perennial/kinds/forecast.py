@@ -9,20 +9,20 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from perennial import estimators
-from perennial.baselines import BASELINES
-from perennial.config import Pipeline, flat
+from perennial.config.models import Pipeline, flat
 from perennial.contracts import ENTITY, TIME, Evaluation, Snapshot, Split, Window
 from perennial.errors import ConfigError, TrainingError, sample
-from perennial.evaluation import per_entity, score
+from perennial.evaluation.scores import per_entity, score
 from perennial.features import Panel, Rows, feature_names, level_names, read_panel
 from perennial.features.panel import Floats, grid
-from perennial.intervals import fit_intervals
 from perennial.kinds.base import Fitted, Read
 from perennial.kinds.charts import charts
 from perennial.kinds.sampling import CALIBRATION_ROWS, draw, require, split_days
 from perennial.kinds.testrows import test_rows
-from perennial.models import DirectForecaster
+from perennial.models import estimators
+from perennial.models.baselines import BASELINES
+from perennial.models.forecaster import DirectForecaster
+from perennial.models.intervals import fit_intervals
 
 EXAMPLE_ROWS = 5
 RANGE = 25.0

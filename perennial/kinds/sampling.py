@@ -6,7 +6,7 @@ import numpy as np
 
 from perennial.errors import TrainingError
 from perennial.features.panel import Ints, Panel, Rows
-from perennial.models import retired
+from perennial.models.forecaster import retired
 
 CALIBRATION_DAYS = 14
 """Days near the end of training that no target is learned from: their residuals make the intervals."""

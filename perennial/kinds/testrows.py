@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from perennial.config import Pipeline
+from perennial.config.models import Pipeline
 from perennial.contracts import ENTITY, Split, TestRows
 from perennial.features.panel import Floats, Ints, Panel, Rows, grid
 from perennial.kinds.slices import slice_names
-from perennial.models import DirectForecaster
+from perennial.models.forecaster import DirectForecaster
 
 SEASON = 7
 """Days of the season that MASE is scaled by."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from perennial.config import Pipeline
+from perennial.config.models import Pipeline
 from perennial.contracts import (
     CheckReport,
     Decision,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from perennial.config import flat
+from perennial.config.models import flat
 from perennial.reports.contents import ReportInput
 from perennial.reports.facts import most_missed
 from perennial.reports.text import NONE, amount, count, day, mebibytes, moment, plain, seconds, share, short_day

@@ -18,7 +18,7 @@ import hashlib
 from datetime import date
 from pathlib import Path
 
-from perennial.config import Environment, FileSource, S3Source, Table
+from perennial.config.models import Environment, FileSource, S3Source, Table
 from perennial.contracts import StoredFile
 from perennial.sources import s3, sql
 from perennial.sources.columns import BAD

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from perennial.config import KnownTable, Table
+from perennial.config.models import KnownTable, Table
 from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME
 from perennial.errors import SchemaError, sample
 from perennial.sources.values import CONVERTERS, Converted, Role, is_text

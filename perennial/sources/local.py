@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from perennial.config import Environment, FileSource
+from perennial.config.models import Environment, FileSource
 from perennial.contracts import StoredFile
 from perennial.errors import ConfigError, SourceError, SourceUnusable, sample
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from perennial.config import Table
+from perennial.config.models import Table
 from perennial.contracts import StoredFile
 from perennial.errors import IntegrityError, SchemaError, SourceUnusable
 from perennial.sources.columns import LOOSE, MAX_COLUMNS, canonical, resolve, wanted

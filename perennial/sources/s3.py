@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from perennial.config import Environment, S3Settings, S3Source
+from perennial.config.models import Environment, S3Settings, S3Source
 from perennial.contracts import StoredFile
 from perennial.errors import ConfigError, SourceError, SourceUnusable, sample
 from perennial.sources.local import Item, digest_file

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from perennial.config import Environment, SqlSource, Table
+from perennial.config.models import Environment, SqlSource, Table
 from perennial.contracts import StoredFile
 from perennial.errors import ConfigError, SourceError, SourceUnusable, sample
 from perennial.sources.columns import LOOSE, resolve, wanted

@@ -1,0 +1,1 @@
+"""The YAML files a team writes: models, safe reading, and errors with line numbers."""

@@ -1,0 +1,163 @@
+"""From YAML files to validated settings, with every problem at once, its line and what was probably meant.
+
+:mod:`perennial.config.yamlsafe` reads the bytes, :mod:`perennial.config.models` holds the models, and
+:mod:`perennial.config.crosschecks` the rules that span several sections.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from perennial.checks import suites
+from perennial.config import crosschecks, modelerrors, yamlsafe
+from perennial.config.models import Environment, Pipeline, Section
+from perennial.config.yamlsafe import Document, Place
+from perennial.errors import ConfigError
+
+M = TypeVar("M", bound=Section)
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)((?::-[^}]*)?)\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A valid pipeline and the file it came from.
+
+    Attributes:
+        digest: SHA-256 of the settings and of the checks file, both in canonical form: comments, order of
+            keys and spelled-out defaults do not change it.
+        text: The file as written.
+    """
+
+    config: Pipeline
+    path: Path
+    digest: str
+    text: str
+
+
+def load_pipeline(path: Path) -> Loaded:
+    """Read and validate a pipeline and digest it together with its checks.
+
+    Raises:
+        ConfigError: The file or its checks are not valid; the message lists every problem with its line, the
+            allowed values and the nearest one.
+
+    Example:
+        >>> load_pipeline(Path("configs/demand.yaml")).config.pipeline  # doctest: +SKIP
+        'demand'
+    """
+    document = yamlsafe.read(path)
+    config = _validate(Pipeline, document)
+    problems = crosschecks.problems(config, document)
+    if problems:
+        raise yamlsafe.combined(document.name, problems)
+    checks = checks_path(path)
+    content = {
+        "pipeline": config.model_dump(mode="json"),
+        "checks": suites.parse(checks)[0].value if checks.exists() else None,
+    }
+    return Loaded(config=config, path=path, digest=_digest(content), text=document.text)
+
+
+def load_environment(name_or_path: str | None, root: Path) -> Environment:
+    """Read an environment; ``None`` means ``$PERENNIAL_ENV``, or ``local`` without it.
+
+    ``${VAR}`` and ``${VAR:-default}`` are taken from the process environment (a value that becomes empty is
+    null), ``{home}`` is the home folder, and a relative home lies below ``root``.
+
+    Raises:
+        ConfigError: The file is not valid, or names variables that are not set. No message quotes a
+            variable's value.
+    """
+    wanted = name_or_path or os.environ.get("PERENNIAL_ENV") or "local"
+    document = yamlsafe.read(_find(wanted, root, Path("configs/environments"), "environment"))
+    template = _validate(Environment, document).model_dump(mode="json")
+    unset = [document.problem(place, message) for place, message in _unset(template)]
+    if unset:
+        raise yamlsafe.combined(document.name, unset)
+    home = str(root.resolve() / _filled(template["home"], ""))
+    return _validate(Environment, replace(document, value=_filled(template, home) | {"home": home}))
+
+
+def find_pipeline(name_or_path: str, root: Path) -> Path:
+    """Return the file of a pipeline: ``demand`` is ``configs/demand.yaml`` below ``root``, a path is itself.
+
+    Raises:
+        ConfigError: There is no such file (the message lists those there are), or the path holds ``..``.
+    """
+    return _find(name_or_path, root, Path("configs"), "pipeline")
+
+
+def checks_path(pipeline_path: Path) -> Path:
+    """Return where the expectations of a pipeline are: ``demand.checks.yaml`` beside ``demand.yaml``."""
+    return pipeline_path.with_name(f"{pipeline_path.stem}.checks.yaml")
+
+
+def write_schema(path: Path) -> None:
+    """Write the JSON schema of a pipeline, which editors use to complete and check the YAML."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Pipeline.model_json_schema()}
+    path.write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
+
+
+def _validate(model: type[M], document: Document) -> M:
+    if not isinstance(document.value, dict):
+        first = next(iter(model.model_fields))
+        raise ConfigError(f"{document.name} holds no settings; start with `{first}: ...`")
+    try:
+        return model.model_validate_json(json.dumps(document.value))
+    except ValidationError as error:
+        # no cause: pydantic's own text quotes values at length
+        raise yamlsafe.combined(document.name, modelerrors.explain(error, model, document)) from None
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _find(name_or_path: str, root: Path, folder: Path, what: str) -> Path:
+    path = Path(name_or_path)
+    if ".." in path.parts:
+        raise ConfigError(f"{what} {name_or_path!r} has '..' in its path; name it without")
+    named = len(path.parts) == 1 and not path.suffix
+    found = root / folder / f"{name_or_path}.yaml" if named else root / path
+    if found.is_file():
+        return found
+    files = (root / folder).glob("*.yaml")
+    names = [f.stem for f in files if not f.name.endswith(".checks.yaml")]
+    raise ConfigError(
+        f"there is no {what} {name_or_path!r} ({found}); {yamlsafe.nearest(name_or_path, names)} (in {folder}/)"
+    )
+
+
+def _unset(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """Yield the variables that a setting needs and the process environment does not have."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _unset(inner, (*place, key))
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _unset(inner, (*place, i))
+    elif isinstance(value, str):
+        for name, default in _VARIABLE.findall(value):
+            if not default and name not in os.environ:
+                yield place, f"the environment variable {name} is not set; export it"
+
+
+def _filled(value: Any, home: str) -> Any:
+    """Put home and variables into every text of nested settings; a text that becomes empty is null."""
+    if isinstance(value, dict):
+        return {key: _filled(inner, home) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, home) for inner in value]
+    if not isinstance(value, str):
+        return value
+    text = value.replace("{home}", home)
+    return _VARIABLE.sub(lambda found: os.environ.get(found[1]) or found[2][2:], text) or None

@@ -1,0 +1,234 @@
+"""Error metrics of forecasts; lower is better for every one of them.
+
+A metric is two plain functions on arrays: ``sums`` says what one contender adds up in every (series, target
+day), ``finish`` turns added sums into a value. Overall figures, slices and bootstrap resamples are then the same
+arithmetic under different weights of entities and days, so that they cannot disagree.
+
+============== ======================================================== ========== ============================
+metric         what it is                                               range      undefined (nan) when
+============== ======================================================== ========== ============================
+wape           sum |e| / sum |y|                                        [0, inf)   nothing was sold
+mae            mean |e|, in the unit of y                               [0, inf)   no rows
+rmse           root of mean e^2, in the unit of y                       [0, inf)   no rows
+mase           mean of |e| / mean seasonal change in training           [0, inf)   no entity has a scale
+rmsse          mean over entities of root (mean e^2 / scale_sq)         [0, inf)   no entity has a scale
+wrmsse         the same for sums of series, weighted, mean of levels    [0, inf)   no series has a scale
+bias           |sum e| / sum |y|                                        [0, inf)   nothing was sold
+pinball        mean pinball loss over levels, in the unit of y          [0, inf)   no rows
+coverage_error mean distance of a level to [P(y < q), P(y <= q)]        [0, 1]     no rows
+instability    sum |change of forecast between windows| / sum |y|       [0, inf)   no day is forecast twice
+============== ======================================================== ========== ============================
+
+Sources: Hyndman & Koehler 2006 (MASE); Makridakis, Spiliotis & Assimakopoulos 2022 (RMSSE, WRMSSE of M5).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from perennial.contracts import TestRows
+from perennial.evaluation import sums as add
+from perennial.evaluation.sums import Floats, Grid, Sums
+
+Part = Literal["overall", "slice", "horizon"]
+_REPLICATE_CELLS = 4_000_000  # temporaries of a weighted evaluation stay below about 32 MB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One error metric.
+
+    Attributes:
+        title: Name for people.
+        unit: ``share`` (reads as a percentage), ``units`` (of the target) or ``ratio`` (1 is a naive forecast's error).
+        pool: ``rows``: add over entities, then finish. ``entities``: finish each entity, then average.
+            ``fixed``: finish each series and average with given weights; the series are a fixed assortment.
+        sums: From a grid of test rows and a contender's name to its sums.
+        finish: From added sums, shape (n_sums, ...), to values, shape (...).
+        parts: Where it is defined.
+        quantiles: Whether it needs quantile forecasts, which baselines do not have.
+    """
+
+    name: str
+    title: str
+    unit: Literal["share", "units", "ratio"]
+    pool: Literal["rows", "entities", "fixed"]
+    sums: Callable[[Grid, str], Sums]
+    finish: Callable[[Floats], Floats]
+    parts: frozenset[Part] = frozenset({"overall", "slice", "horizon"})
+    quantiles: bool = False
+
+    def has(self, rows: TestRows, contender: str) -> bool:
+        """Whether it can be computed for this contender."""
+        if self.quantiles:
+            return bool(rows.levels) and contender in rows.quantiles
+        return contender in rows.forecasts
+
+
+def value(metric: Metric, rows: TestRows, contender: str) -> float:
+    """Return one metric of one contender over all given rows; nan when undefined.
+
+    Example:
+        ``value(METRICS["wape"], rows, "candidate")``
+    """
+    sums = metric.sums(Grid.of(rows), contender)
+    return float(weighted(metric, sums, np.ones((1, rows.entities.size)), np.ones((1, sums.cells.shape[2])))[0])
+
+
+def weighted(metric: Metric, sums: Sums, entities: Floats, days: Floats) -> Floats:
+    """Evaluate a metric under several weightings of entities and days at once.
+
+    Args:
+        metric: The metric that made ``sums``.
+        sums: From ``metric.sums``.
+        entities: Weight of each entity, shape (n_weightings, n_entities); ignored by metrics of fixed series.
+        days: Weight of each target day, shape (n_weightings, n_days).
+
+    Returns:
+        One value per weighting, nan where undefined, shape (n_weightings,).
+    """
+    step = max(1, _REPLICATE_CELLS // max(1, sums.cells.shape[0] * sums.cells.shape[1]))
+    parts = [
+        _weighted_block(metric, sums, entities[start : start + step], days[start : start + step])
+        for start in range(0, len(days), step)
+    ]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def by_entity(metric: Metric, sums: Sums) -> Floats:
+    """Return the metric of every entity on its own, shape (n_entities,); nan where undefined."""
+    return metric.finish(sums.cells.sum(axis=2))
+
+
+def wrmsse_by_level(rows: TestRows, contender: str) -> dict[str, float]:
+    """Return WRMSSE of each level of ``rows.groups``; their mean is the metric ``wrmsse``."""
+    out = {}
+    for level in rows.groups:
+        only = replace(rows, groups={level: rows.groups[level]})
+        out[level] = value(METRICS["wrmsse"], only, contender)
+    return out
+
+
+def subset(rows: TestRows, keep: npt.NDArray[np.bool_]) -> TestRows:
+    """Return the test rows where ``keep`` (shape (n_rows,)) is true; entities and their scales stay as they are."""
+    return replace(
+        rows,
+        entity=rows.entity[keep],
+        window=rows.window[keep],
+        horizon=rows.horizon[keep],
+        day=rows.day[keep],
+        y=rows.y[keep],
+        forecasts={name: f[keep] for name, f in rows.forecasts.items()},
+        quantiles={name: q[keep] for name, q in rows.quantiles.items()},
+    )
+
+
+def _weighted_block(metric: Metric, sums: Sums, entities: Floats, days: Floats) -> Floats:
+    if metric.pool == "rows":
+        return metric.finish(np.einsum("kbd,bd->kb", entities @ sums.cells, days))
+    by_series = days @ sums.cells.transpose(0, 2, 1)
+    weight = entities if sums.weight is None else np.broadcast_to(sums.weight, by_series.shape[1:])
+    # Only a denominator of zero leaves a series out: a nan forecast must make the whole value nan.
+    counts = by_series[-1] != 0
+    each = np.where(counts, metric.finish(by_series), 0.0)
+    weight = np.where(counts, weight, 0.0)
+    return add.ratio((each * weight).sum(axis=1), weight.sum(axis=1))
+
+
+# A slice has no scale of its own sum, so WRMSSE stops at the whole assortment: use rmsse there. A day is forecast
+# twice from different distances, so instability belongs to no horizon.
+_NO_SLICE: frozenset[Part] = frozenset({"overall", "horizon"})
+_NO_HORIZON: frozenset[Part] = frozenset({"overall", "slice"})
+_CATALOGUE = (
+    Metric(
+        name="wape",
+        title="Absolute error / sales",
+        unit="share",
+        pool="rows",
+        sums=add.absolute,
+        finish=add.quotient,
+    ),
+    Metric(
+        name="mae",
+        title="Mean absolute error",
+        unit="units",
+        pool="rows",
+        sums=add.absolute_per_row,
+        finish=add.quotient,
+    ),
+    Metric(
+        name="rmse",
+        title="Root mean squared error",
+        unit="units",
+        pool="rows",
+        sums=add.squared_per_row,
+        finish=add.root,
+    ),
+    Metric(
+        name="mase",
+        title="Error / seasonal naive",
+        unit="ratio",
+        pool="rows",
+        sums=add.scaled_absolute,
+        finish=add.quotient,
+    ),
+    Metric(
+        name="rmsse",
+        title="Root error / daily change",
+        unit="ratio",
+        pool="entities",
+        sums=add.scaled_squared,
+        finish=add.root,
+    ),
+    Metric(
+        name="wrmsse",
+        title="Weighted RMSSE, all levels",
+        unit="ratio",
+        pool="fixed",
+        sums=add.hierarchical,
+        finish=add.root,
+        parts=_NO_SLICE,
+    ),
+    Metric(
+        name="bias",
+        title="Bias / sales (absolute)",
+        unit="share",
+        pool="rows",
+        sums=add.signed,
+        finish=add.magnitude,
+    ),
+    Metric(
+        name="pinball",
+        title="Pinball loss",
+        unit="units",
+        pool="rows",
+        sums=add.pinball,
+        finish=add.quotient,
+        quantiles=True,
+    ),
+    Metric(
+        name="coverage_error",
+        title="Distance from nominal coverage",
+        unit="share",
+        pool="rows",
+        sums=add.coverage,
+        finish=add.miss,
+        quantiles=True,
+    ),
+    Metric(
+        name="instability",
+        title="Change between forecasts / sales",
+        unit="share",
+        pool="rows",
+        sums=add.change,
+        finish=add.quotient,
+        parts=_NO_HORIZON,
+    ),
+)
+
+METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _CATALOGUE})
+"""Every metric by name, in the order reports show them."""

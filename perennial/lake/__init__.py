@@ -1,0 +1,1 @@
+"""The lake: append-only Delta tables whose files are known by digest."""

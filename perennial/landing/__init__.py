@@ -1,0 +1,1 @@
+"""From a source to the lake: new rows, screened, deduplicated, appended once."""

@@ -1,0 +1,1 @@
+"""What is fitted: estimators, the forecaster that holds them, compiled inference, intervals, simple rules."""
