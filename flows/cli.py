@@ -168,8 +168,9 @@ def down(env: Env = None, as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Run the command; deliberate errors become one paragraph and exit code 1, never a traceback."""
-    # OpenMP's threads spin while they wait; on cores that are not idle a fit then takes several times longer.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from perennial.resources import spin_briefly
+
+    spin_briefly()
     try:
         app()
     except KeyboardInterrupt:
@@ -187,7 +188,7 @@ def _flow(workspace: "Workspace", name: str, pipeline: str, as_of: date | None, 
     if found.started and not quiet:
         _say(f"Started a Prefect server at {found.ui} (stop it with `perennial down`).")
     day = day or workspace.business_date(loaded.config)
-    with _progress(f"{name} {loaded.config.pipeline} as of {day}"):
+    with _progress(f"{name} {loaded.config.pipeline} as of {day}"), server.leaving_at_once():
         if name == "retrain":
             from flows.retrain import retrain
 

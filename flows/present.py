@@ -27,9 +27,10 @@ def run(record: RunRecord, home: Path) -> Iterable[Any]:
         yield scores(record.scores)
     for verdict in record.verdicts:
         mark = Text("  pass " if verdict.passed else "  FAIL ", style="green" if verdict.passed else "bold red")
-        yield mark.append(f"{verdict.gate}: {verdict.reason}", style="default")
+        said = verdict.reason if verdict.metric in verdict.reason else f"{verdict.gate}: {verdict.reason}"
+        yield mark.append(said, style="default")
     if record.report:
-        yield f"  Report: {home / record.report}"
+        yield f"  Report: {short(home / record.report)}"
     if record.seconds:
         total = sum(record.seconds.values())
         parts = ", ".join(f"{name} {took:.1f}" for name, took in record.seconds.items() if took >= 0.05)
@@ -59,7 +60,7 @@ def publication(done: Publication, lake: str) -> Iterable[Any]:
     )
     rungs = ", ".join(f"{name} {rows:,}" for name, rows in done.rungs.items())
     yield f"  by {done.pipeline} version {done.version}; rows by rung: {rungs}"
-    yield f"  Table: {lake}/{done.pipeline}.predictions at version {done.table_version}"
+    yield f"  Table: {short(lake)}/{done.pipeline}.predictions at version {done.table_version}"
 
 
 def models(rows: Sequence[ModelOverview]) -> Iterable[Any]:
@@ -126,6 +127,12 @@ def diagnosis(checks: Sequence[Check]) -> Iterable[Any]:
         )
         line = Text(f"  {word:<5}", style=style).append(f"{c.name}: {c.observed}", style="default")
         yield line if c.passed else line.append(f"; expected {c.expected}", style="default")
+
+
+def short(path: Path | str) -> str:
+    """Return a path as seen from the working folder, if it lies below; addresses stay as they are."""
+    here = f"{Path.cwd()}/"
+    return str(path).removeprefix(here)
 
 
 def _version(number: int | None) -> str:

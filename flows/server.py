@@ -108,6 +108,18 @@ def stop(home: Path) -> bool:
     return True
 
 
+@contextmanager
+def leaving_at_once() -> Iterator[None]:
+    """Run flows without heartbeats, whose thread would hold up each flow's end by up to a second.
+
+    They tell a server that a process died; for a run from the shell the ledger finds that out by itself.
+    """
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    with temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
 def flush_logs() -> None:
     """Send what this process still has to say to a server that is about to be stopped."""
     handlers = sys.modules.get("prefect.logging.handlers")

@@ -37,5 +37,5 @@ def report(
             markdown=(folder / registration.SUMMARY).read_text(encoding="utf-8"),
             description=f"{run.name} as of {run.as_of}: {decision.summary}",
         )
-    log.info("%s", folder / registration.PAGE)
+    log.info("%s", registration.PAGE)
     return folder
