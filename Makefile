@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data/m5
 STORE ?= CA_1
 
-.PHONY: help demo test check format lint types unit install lock clean bench-m5 bench-overhead bench-scale bench-gates bench-trees docs
+.PHONY: help demo test check format lint types unit install lock clean bench-m5 bench-overhead bench-scale bench-gates bench-trees bench-spin docs
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -67,6 +67,9 @@ bench-trees: $(VENV)/.installed  ## compiled tree inference against scikit-learn
 
 docs: $(VENV)/.installed  ## write the pages that are generated
 	$(BIN)/python docs/build.py
+
+bench-spin: $(VENV)/.installed  ## how OpenMP's waiting threads should behave
+	@$(BIN)/python -m benchmarks.spin
 
 clean:  ## remove what `make demo` and the tests wrote
 	rm -rf .perennial .perennial-demo test-output

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from perennial.config import models as config  # noqa: E402
+from perennial.config.section import Section  # noqa: E402
 
 PAGE = ROOT / "docs" / "configuration.md"
 HEAD = """# Configuration
@@ -62,7 +63,7 @@ def page() -> str:
     return HEAD + "".join(_section(title, model) for title, model in SECTIONS) + TAIL
 
 
-def _section(title: str, model: type[config.Section]) -> str:
+def _section(title: str, model: type[Section]) -> str:
     doc = (model.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ").replace("    ", "")
     rows = "".join(_row(name, field) for name, field in model.model_fields.items())
     return f"\n## {title}\n\n{doc}\n\n| setting | default | meaning |\n|---|---|---|\n{rows}"
@@ -87,7 +88,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if isinstance(value, config.Section):
+    if isinstance(value, Section):
         return "see below"
     return "" if value is None else f"`{json.dumps(value)}`"
 

@@ -14,7 +14,7 @@ from perennial.contracts import Check, Publication, RoleChange, RunRecord, Score
 from perennial.overview import ModelOverview
 
 METRICS = ("wape", "mase", "rmsse", "wrmsse", "bias", "instability")
-OUTCOMES = {"promoted": "green", "kept champion": "yellow", "already done": "cyan"}
+OUTCOMES = {"promoted": "green", "kept champion": "yellow", "not promoted": "yellow", "already done": "cyan"}
 
 
 def run(record: RunRecord, home: Path) -> Iterable[Any]:

@@ -21,8 +21,8 @@ def retrain(pipeline: str, as_of: date | None = None, environment: str | None = 
         environment: Name of a file in ``configs/environments/``. Empty: ``$PERENNIAL_ENV`` or ``local``.
 
     Returns:
-        ``Promoted``, ``Kept champion`` or ``Already done``: all are COMPLETED, since a refusal is a result
-        and not an error. The state carries the run record.
+        ``Promoted``, ``Kept champion``, ``Not promoted`` (there was no champion to keep) or ``Already done``: all
+        are COMPLETED, since a refusal is a result and not an error. The state carries the run record.
 
     Raises:
         ConfigError: The pipeline or environment file is not valid.
@@ -36,7 +36,7 @@ def retrain(pipeline: str, as_of: date | None = None, environment: str | None = 
             return Completed(name="Already done", message=record.summary, data=record)
         data = split(run, snapshot)
         current = champion(run)
-        candidate = train(run, snapshot, data, current)
+        candidate = train(run, snapshot, data)
         scores = evaluate(run, data, candidate, current)
         decision = decide(run, scores)
         page = report(run, snapshot, data, candidate, current, scores, decision)

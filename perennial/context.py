@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 from perennial.clock import Now, system_now
 from perennial.config.files import Loaded, find_pipeline, load_environment, load_pipeline
 from perennial.config.models import Environment, Pipeline
-from perennial.contracts import Snapshot
+from perennial.contracts import ModelVersion, Snapshot
 from perennial.errors import ConfigError
 from perennial.identity import run_key
+from perennial.resources import free_threads
 
 if TYPE_CHECKING:
     from perennial.lake.tables import Lake
@@ -119,18 +120,35 @@ class Run:
         return self.cfg.pipeline
 
     @property
+    def threads(self) -> int:
+        """How many threads a fit or a prediction may take now."""
+        return free_threads(self.cfg.model.threads or self.workspace.env.threads)
+
+    @property
     def ledger(self) -> "Ledger":
         """The ledger of the workspace."""
         return self.workspace.ledger
 
+    @property
+    def base(self) -> ModelVersion | None:
+        """The version that ``mode: update`` continues: the champion of the day before.
+
+        Not the present one, which a run that is repeated may have made itself.
+        """
+        if self.cfg.model.mode != "update":
+            return None
+        return self.ledger.in_force(self.name, on=self.as_of - timedelta(days=1))
+
     def key(self, snapshot: Snapshot) -> str:
         """Return the run key of a training on ``snapshot``."""
+        base = self.base
         return run_key(
             snapshot=snapshot.snapshot_id,
             config=self.loaded.digest,
             seed=self.cfg.model.seed,
             as_of=self.as_of,
             root=self.workspace.root,
+            base=base.digest if base else "",
         )
 
     def folder(self, key: str) -> Path:

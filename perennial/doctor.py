@@ -48,7 +48,7 @@ def diagnose(env: Environment, root: Path) -> tuple[Check, ...]:
         _python(),
         _lock(root),
         _fastapi(),
-        _writable(home),
+        _writable(env),
         _space(home),
         _clock(root),
         _ledger(env.ledger),
@@ -100,10 +100,11 @@ def _installed(name: str) -> str:
         return ""
 
 
-def _writable(home: Path) -> Check:
-    folder = _existing(home)
+def _writable(env: Environment) -> Check:
+    folder = _existing(Path(env.home))
     passed = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
-    return _check("home folder", passed, str(home), "a folder this user may write to; change `home`")
+    observed = f"{env.home} (environment {env.environment})"
+    return _check("home folder", passed, observed, "a folder this user may write to; change `home`")
 
 
 def _space(home: Path) -> Check:

@@ -36,8 +36,11 @@ def lock_digest(root: Path) -> str:
     return digest_file(lock) if lock.exists() else digest_text("")
 
 
-def run_key(*, snapshot: str, config: str, seed: int, as_of: date, root: Path) -> str:
-    """Return the key under which a training is done once: same key, same result, one version."""
+def run_key(*, snapshot: str, config: str, seed: int, as_of: date, root: Path, base: str = "") -> str:
+    """Return the key under which a training is done once: same key, same result, one version.
+
+    ``base`` is the digest of the model that the training continues, if it does.
+    """
     parts = {
         "snapshot": snapshot,
         "code": code_digest(),
@@ -46,6 +49,8 @@ def run_key(*, snapshot: str, config: str, seed: int, as_of: date, root: Path) -
         "seed": seed,
         "as_of": as_of.isoformat(),
     }
+    if base:
+        parts["base"] = base
     return digest_text(json.dumps(parts, sort_keys=True))
 
 

@@ -27,12 +27,17 @@ def tables(cfg: Pipeline) -> Mapping[str, Table]:
 
 
 def recover(run: Run) -> None:
-    """Undo what a killed run appended and never recorded: the ledger says which version of a table counts.
+    """Undo what a killed run appended and nobody judged: the ledger says which version of a table counts.
+
+    What it had recorded already is taken back too: this run lands the same rows again, as of its own date, so
+    that every landing is judged as a whole by the run that made it.
 
     Raises:
         IntegrityError: A table has lost versions that the ledger recorded.
     """
     lake = run.workspace.lake
+    for landing in reversed(pending(run)):
+        run.ledger.reject_landing(run.lease, landing.landing_id, CheckReport(checks=()))
     for name in tables(run.cfg):
         recorded = run.ledger.table_version(name)
         wanted, found = -1 if recorded is None else recorded, lake.version(name)
@@ -77,7 +82,7 @@ def _is_news(landing: Landing, earlier: Sequence[Landing]) -> bool:
 
 
 def pending(run: Run) -> tuple[Landing, ...]:
-    """Return the landings that were recorded but never judged, oldest first: a killed run's among them."""
+    """Return the landings that were recorded and not judged yet, oldest first."""
     return tuple(one for name in tables(run.cfg) for one in run.ledger.landings(name, status="landed"))
 
 
@@ -138,7 +143,7 @@ def reject(run: Run, landings: tuple[Landing, ...], report: CheckReport) -> None
         for c in report.failures
     ]
     raise DataCheckFailed(
-        f"{len(lines)} of {len(report.checks)} checks failed as of {run.as_of}; nothing was trained. "
+        f"{len(lines)} of {len(report.checks)} checks failed as of {run.as_of}; nothing was trained or published. "
         + "; ".join(lines)
         + f". Mend the source, or change the bound in configs/{run.name}.yaml or its checks file, and run again."
     )

@@ -9,10 +9,8 @@ I5   A snapshot shows only landings that stand and were known at its cut-off.
 I6   Model bytes name no type that could run code.
 I7   Every change of a role has its event in the outbox.
 I8   The audit trail verifies and covers every fact.
-I9   Every version that was in force, and so may be again, keeps its bytes (I11 with it).
+I9   Every version that was in force, and so may be again, keeps its bytes.
 ===  =====================================================================================================
-
-I10 and I12 speak of processes and outputs, not of data at rest; tests check them.
 """
 
 from collections import Counter

@@ -36,7 +36,9 @@ def roll_back(workspace: "Workspace", model: str, to: int | None = None, *, acto
     current = ledger.in_force(model)
     if current is not None and current.version == target:
         raise Refused(f"{model} {target} is in force already; see `perennial history {model}`")
-    as_of = current.as_of if current else workspace.now().date()
+    # Never before the newest change: what was in force on earlier dates stays as it was.
+    changes = ledger.role_history(model)
+    as_of = max((change.as_of for change in changes), default=workspace.now().date())
     try:
         with ledger.hold(model, locks=workspace.home / "locks", wait_s=0.2) as lease:
             change = ledger.change_role(lease, model, "champion", target, as_of=as_of, actor=actor, reason=reason)

@@ -61,7 +61,7 @@ def _line(ledger: "Ledger", model: str) -> ModelOverview:
         champion=champion.version if champion else None,
         champion_as_of=champion.as_of if champion else None,
         versions=len(versions),
-        decision=("promoted" if judged[-1].promote else "kept champion") if judged else "none",
+        decision=("promoted" if judged[-1].promote else "not promoted") if judged else "none",
         published=last.as_of if last else None,
         rows=last.rows if last else 0,
     )

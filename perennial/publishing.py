@@ -80,6 +80,9 @@ def publish(run: Run, rows: pa.Table, version: ModelVersion) -> Publication:
 
 def _require_complete(run: Run, rows: pa.Table) -> None:
     if rows.num_rows == 0:
-        raise TrainingError(f"{run.name} as of {run.as_of}: no entity to forecast; check the guards' min_entities")
+        raise TrainingError(
+            f"{run.name} as of {run.as_of}: nothing to forecast; check the guards' min_entities, and that "
+            "forecast.horizon reaches beyond forecast.closed_weekdays"
+        )
     if not pc.all(pc.is_finite(rows["y_hat"])).as_py():
         raise TrainingError(f"{run.name} as of {run.as_of}: a forecast is not a finite number; nothing was published")

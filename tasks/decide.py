@@ -1,7 +1,7 @@
 """Stage 7 of 9: decide whether the candidate may replace the champion.
 
 Policy only. Which gates run comes from ``configs/``; what a gate means is :mod:`perennial.evaluation.gates`. Every gate
-is judged even after one fails. Deterministic, no effects, never retried.
+is judged even after one fails. A candidate older than the champion does not replace it. No effects, never retried.
 """
 
 import logging
@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from perennial.context import Run
 from perennial.contracts import Decision, Evaluation
-from perennial.evaluation.gates import judge
+from perennial.evaluation.gates import judge, succeeds
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,6 @@ def decide(run: Run, scores: Evaluation) -> Decision:
         MetricMissing: A gate names a metric, slice or contender that was not evaluated.
     """
     with run.stage("decide"):
-        decision = judge(scores, run.cfg.gates)
+        decision = succeeds(judge(scores, run.cfg.gates), run.as_of, run.ledger.in_force(run.name))
     log.info("%s", decision.summary)
     return decision

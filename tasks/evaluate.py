@@ -8,7 +8,6 @@ from prefect.cache_policies import NO_CACHE
 from perennial.context import Run
 from perennial.contracts import Candidate, Evaluation, Incumbent, Prepared
 from perennial.kinds import kind
-from perennial.resources import free_threads
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ def evaluate(run: Run, data: Prepared, candidate: Candidate, current: Incumbent 
             data.split,
             run.cfg,
             models,
-            threads=free_threads(run.cfg.model.threads or run.workspace.env.threads),
+            threads=run.threads,
         )
     contenders = dict.fromkeys(s.contender for s in scores.scores)
     log.info(

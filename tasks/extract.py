@@ -28,7 +28,7 @@ def extract(run: Run) -> tuple[Landing, ...]:
     """Append new rows to the observations and to the tables known in advance.
 
     Returns:
-        The landings that no check has judged yet: those of this run, and those an interrupted run left.
+        The landings of this run, which no check has judged yet.
 
     Raises:
         SourceError: The source cannot be read.
@@ -45,6 +45,8 @@ def extract(run: Run) -> tuple[Landing, ...]:
             *(landing.table, f"{n.rows_in:,}", f"{n.accepted:,}", f"{n.quarantined:,}", f"{n.duplicates:,}"),
             f"{n.deferred:,}",
         )
+        if n.quarantined:
+            log.info("quarantined: %s", ", ".join(f"{why} {rows:,}" for why, rows in n.reasons.items()))
     if not landings:
         log.info("nothing new at the source as of %s", run.as_of)
     return landings

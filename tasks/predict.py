@@ -10,7 +10,6 @@ from perennial import intake, publishing
 from perennial.context import Run
 from perennial.contracts import Incumbent, Snapshot
 from perennial.kinds import kind
-from perennial.resources import free_threads
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +23,10 @@ def predict(run: Run, snapshot: Snapshot, current: Incumbent) -> pa.Table:
         TrainingError: There is no history to forecast from.
     """
     problem = kind(run.cfg.kind)
-    threads = free_threads(run.cfg.model.threads or run.workspace.env.threads)
     with run.stage("load"):
         data = problem.load(run.cfg, snapshot, lambda table: intake.read(run, table, snapshot))
     with run.stage("predict"):
-        batches = problem.predict(data, run.cfg, current.model, threads=threads)
+        batches = problem.predict(data, run.cfg, current.model, threads=run.threads)
         rows = pa.concat_tables(publishing.stamp(batches, current.version, run.as_of, "champion"))
     log.info("%s forecasts by version %d", f"{rows.num_rows:,}", current.version.version)
     return rows

@@ -5,6 +5,7 @@ its result is already there.
 """
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def register(
     """
     with run.stage("register"):
         record = registration.register(run, snapshot, candidate, scores, decision, page)
+    record = replace(record, seconds=dict(run.seconds))
     run.record = to_json(record)
     log.info("%s: version %d, %s", record.outcome, record.version, record.summary)
     return record

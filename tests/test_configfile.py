@@ -10,6 +10,7 @@ import yaml
 from perennial.config import crosschecks, modelerrors
 from perennial.config import files as configfile
 from perennial.errors import ConfigError
+from perennial.kinds.slices import COMPUTED
 from perennial.models.baselines import BASELINES
 
 ROOT = Path(__file__).parents[1]
@@ -91,6 +92,8 @@ def test_a_valid_pipeline_is_loaded(tmp_path: Path) -> None:
         ("data.columns.extra.ds", "day", "is the name of a column that every table has"),
         ("data.columns.y", None, "name the column that is to be forecast"),
         ("known.promos", {**PIPELINE["data"]}, "a table known in advance has no target"),
+        ("data.columns.extra.restates", "x", "is the name of a column that every table has"),
+        ("known.quarantine", {**PIPELINE["data"]}, "is the name of a table that every pipeline has"),
         ("split.step", 29, "holdout 28 is shorter than step 29"),
         ("guards.max_value", -1.0, "min_value 0 lies above max_value -1"),
         ("model.quantiles", [0.5, 0.5], "must increase"),
@@ -209,6 +212,7 @@ def test_the_schema_for_editors_is_up_to_date(tmp_path: Path) -> None:
     assert (tmp_path / "schema.json").read_text() == (ROOT / "configs/schema.json").read_text()
 
 
-def test_the_names_of_baselines_are_those_that_race() -> None:
-    """The names a gate may use are kept apart from the baselines, whose import takes a second."""
+def test_the_names_of_baselines_and_slices_are_those_there_are() -> None:
+    """The names a file may use are kept apart from what they name, whose import takes a second."""
     assert set(crosschecks.BASELINES) == set(BASELINES)
+    assert set(crosschecks.COMPUTED_SLICES) == set(COMPUTED)

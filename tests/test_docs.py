@@ -6,7 +6,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
+
+from perennial.config.files import load_pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,14 +47,19 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-def test_yaml_in_the_readme_is_valid_where_a_user_would_paste_it() -> None:
-    """The lines to change are those of the shipped pipeline."""
-    block = re.search(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
-    assert block is not None
-    shipped = yaml.safe_load((ROOT / "configs" / "demand.yaml").read_text())
-    shown = yaml.safe_load(block.group(1))
-    assert set(shown) <= set(shipped)
-    assert set(shown["data"]) <= set(shipped["data"])
+def blocks(page: str, language: str) -> list[str]:
+    """Return the code blocks of a page."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_pipelines_in_the_documents_are_valid(tmp_path: Path) -> None:
+    """The README's file can be pasted as it stands, and what ``docs/your-data.md`` adds fits into it."""
+    (first,) = blocks("README.md", "yaml")
+    (more,) = blocks("docs/your-data.md", "yaml")
+    for text in (first, f"{first}\n{more}"):
+        path = tmp_path / "shops.yaml"
+        path.write_text(text)
+        assert load_pipeline(path).config.pipeline == "shops"
 
 
 def test_all_packages_are_listed() -> None:

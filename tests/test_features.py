@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from perennial.errors import ConfigError, TrainingError
-from perennial.features import Panel, Rows, design, feature_names
+from perennial.features import Panel, Rows, as_known, design, feature_names
 from perennial.features.calendar import REACH, calendar, holiday_distance
 from perennial.features.panel import epoch_day, grid
 from tests.panels import dense, gather, pipeline, table
@@ -112,6 +112,17 @@ def test_the_latest_known_value_of_a_day_wins(batch: int) -> None:
     assert gather(pipeline(), 1, rows, batch).y[0, 0] == 1
 
 
+@pytest.mark.parametrize("batch", [1, 2, 1_000])
+def test_a_static_column_that_changes_has_the_value_of_the_newest_day(batch: int) -> None:
+    """Late and restated rows, and rows in any order, leave an attribute as it was known last of its newest day."""
+    columns = {"columns": {"entity": "item", "ds": "day", "y": "sold", "extra": {"kind": "kind"}}}
+    cfg = pipeline(data=columns, forecast={"static": ["kind"]})
+    kinds = ["new", "old", None, "mended", "plain", "other"]
+    rows = table(["a", "a", "a", "b", "b", "c"], [3, 0, 4, 2, 2, 1], known=[3, 5, 4, 4, 2, 1], y=[1.0] * 6, kind=kinds)
+    found = gather(cfg, 5, rows, batch).static["kind"]
+    assert [found.names[code] for code in found.codes] == ["new", "mended", "other"]
+
+
 @pytest.mark.parametrize(("absent", "cell"), [("zero", 0.0), ("missing", np.nan)])
 def test_absence_means_what_the_configuration_says(absent: str, cell: float) -> None:
     """A day without a row is zero or unknown, but unknown before the first row and where nobody has one."""
@@ -162,6 +173,55 @@ def test_known_covariates_reach_over_the_horizon() -> None:
     assert panel.known["event"].names == ("sale",)
     assert np.flatnonzero(np.isfinite(panel.known["event"].values[0])).tolist() == [3]
     assert [panel.static["shelf"].names[c] for c in panel.static["shelf"].codes] == ["low", "top"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    price=arrays(np.float64, (2, 20), elements=UNITS.map(lambda v: v or 3.0)),
+    event=arrays(np.bool_, 20),
+    known=arrays(np.int64, (3, 20), elements=st.integers(-9, 30)),
+    cut=st.integers(1, 12),
+)
+def test_known_covariates_are_seen_as_they_were_known(
+    price: np.ndarray, event: np.ndarray, known: np.ndarray, cut: int
+) -> None:
+    """As-of invariance: rows that became available after the origin make no difference, whatever their day."""
+    main = table(["a", "b"] * 13, np.repeat(np.arange(13), 2).tolist(), y=[1.0] * 26, shelf=["low"] * 26)
+    cells = [(row, col) for row, col in np.ndindex(2, 20) if np.isfinite(price[row, col])]
+    days, when = [col for _, col in cells], [int(known[cell]) for cell in cells]
+    prices = table(["ab"[row] for row, _ in cells], days, known=when, price=[price[cell] for cell in cells])
+    names = pa.array(["fair" if on else None for on in event], pa.string())
+    tables = {"prices": prices, "events": table(None, range(20), known=known[2].tolist(), event=names)}
+    if min([*when, 99]) > cut or known[2].min() > cut:
+        return
+    cfg = covariates()
+    late, early = gather(cfg, 12, main, **tables), gather(cfg, cut, main, **tables)
+    more: dict[str, Any] = {"categories": {"shelf": ["low"], "event": ["fair"]}}
+    np.testing.assert_array_equal(everything(late, cut, cfg, **more), everything(early, cut, cfg, **more))
+
+
+def test_a_value_holds_until_the_next_one_is_known() -> None:
+    """A price of day 4, known on day 3, is not seen on day 2: there the one before holds; an event is unknown."""
+    main = table(["a"] * 4, range(4), y=[1.0] * 4, shelf=["low"] * 4)
+    prices = table(["a"] * 3, [-9, 1, 4], known=[-9, 0, 3], price=[1.0, 2.0, 3.0])
+    events = table(None, [4, 5], known=[3, 2], event=["fair", "fair"])
+    panel, rows = gather(covariates(), 3, main, prices=prices, events=events), np.array([0, 2, 3], dtype=np.int32)
+    asked = Rows(entity=np.zeros(3, dtype=np.int32), origin=rows, horizon=4 - rows)
+    assert as_known(panel.known["price"], asked).tolist() == [2, 2, 3]
+    assert np.isfinite(as_known(panel.known["event"], asked)).tolist() == [False, False, True]
+    assert panel.known["price"].ahead.dtype == np.int16
+    assert panel.known["event"].ahead[0, 4:6].tolist() == [1, 3]
+
+
+def test_a_row_from_before_the_panel_is_not_seen_before_it_is_known() -> None:
+    """A price of long ago that landed on day 2 is unknown on day 1."""
+    main = table(["a"] * 4, range(4), y=[1.0] * 4, shelf=["low"] * 4)
+    prices, events = table(["a"], [-50], known=[2], price=[2.0]), table(None, [0], event=["fair"])
+    panel = gather(covariates(), 3, main, prices=prices, events=events)
+    asked = Rows(
+        entity=np.zeros(2, dtype=np.int32), origin=np.array([1, 2], np.int32), horizon=np.array([1, 1], np.int32)
+    )
+    np.testing.assert_array_equal(as_known(panel.known["price"], asked), [np.nan, 2])
 
 
 def test_names_a_model_has_not_seen_are_minus_one() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.config.models import EvaluationSettings, Gate
-from perennial.contracts import Evaluation, Score, TestRows, to_json
+from perennial.contracts import Evaluation, ModelVersion, Score, TestRows, to_json
 from perennial.errors import MetricMissing
-from perennial.evaluation.gates import holm, judge
+from perennial.evaluation.gates import holm, judge, succeeds
 from perennial.evaluation.scores import score
 
 NOISE = {"candidate": 1.0, "champion": 1.5, "last_value": 3.0, "weekday_mean": 2.0}
@@ -127,7 +128,32 @@ def test_best_baseline_is_the_hardest() -> None:
 
 def test_no_gates_promote_nothing() -> None:
     """An empty decision is a refusal."""
-    assert not judge(scored(0.0), []).promote
+    decision = judge(scored(0.0), [])
+    assert not decision.promote
+    assert decision.summary == "no gate was judged"
+
+
+@pytest.mark.parametrize(("days", "promote"), [(-7, False), (-1, False), (0, True), (7, True)])
+def test_a_candidate_never_replaces_a_champion_of_a_later_date(days: int, promote: bool) -> None:
+    """A better model that stands on an earlier date is judged, but what is in force only moves forward."""
+    champion = ModelVersion(
+        model="demand",
+        version=4,
+        run_key="k",
+        digest="d",
+        snapshot_id="s",
+        as_of=date(2024, 5, 8),
+        mlflow_run="r",
+        mlflow_version=4,
+        state="registered",
+        created_at=datetime(2024, 5, 9, tzinfo=UTC),
+    )
+    decision = judge(scored(0.1), [gate()])
+    found = succeeds(decision, champion.as_of + timedelta(days=days), champion)
+    assert found.promote is promote
+    assert found.verdicts[-1:] == decision.verdicts
+    assert ("version 4 in force on 2024-05-08" in found.summary) is not promote
+    assert succeeds(decision, date(1990, 1, 1), None) == decision
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,16 @@ import pytest
 
 from perennial.errors import ConfigError, TrainingError
 from perennial.features import Panel
+from perennial.features.panel import grid
 from perennial.kinds import kind
+from perennial.kinds.coverage import warn_of_gaps
 from perennial.kinds.forecast import quantile_column
 from perennial.kinds.sampling import CALIBRATION_DAYS, draw, split_days
 from perennial.kinds.slices import slice_names
 from perennial.kinds.testrows import mean_change
 from perennial.models.baselines import BASELINES
 from perennial.registry.canonical import dumps, loads
-from tests.panels import dense, gather, pipeline
+from tests.panels import dense, gather, pipeline, table
 
 NAN = np.nan
 DAYS = 120
@@ -152,7 +154,7 @@ def test_an_update_continues_the_champion() -> None:
     values = shop()
     _, _, first = trained(values, cfg)
     _, _, second = trained(np.where(np.arange(DAYS) > 90, values * 2, values), cfg, champion=first.model)
-    assert (first.mode, second.mode) == ("refit", "update")
+    assert (first.training.mode, second.training.mode) == ("refit", "update")
     assert second.model.stages[0] is first.model.stages[0]
     assert [s.n_iter_ for s in second.model.stages] == [15, 3]
     assert len(first.model.stages) == 1
@@ -161,13 +163,13 @@ def test_an_update_continues_the_champion() -> None:
 def test_bags_are_models_of_their_own_rows_and_seeds() -> None:
     """The first bag is what one bag would be; the others differ; rows are counted together, gains shared out."""
     single, bagged = (trained(shop(), pipeline(model={"rows": 1_000, "bags": n}))[2] for n in (1, 3))
-    rows = [model.predict(bagged.example) for model in bagged.model.stages]
-    np.testing.assert_array_equal(rows[0], single.model.stages[0].predict(single.example))
+    rows = [model.predict(bagged.training.example) for model in bagged.model.stages]
+    np.testing.assert_array_equal(rows[0], single.model.stages[0].predict(single.training.example))
     assert len(np.unique(rows, axis=0)) == 3
     assert [model.random_state for model in bagged.model.stages] == [0, 1, 2]
-    assert bagged.rows == 3 * single.rows
+    assert bagged.training.rows == 3 * single.training.rows
     assert bagged.model.divisors == [3, 3, 3]
-    assert sum(bagged.importance.values()) == pytest.approx(1)
+    assert sum(bagged.training.importance.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", ["hist_gradient_boosting", "lightgbm"])
@@ -221,7 +223,7 @@ def test_an_update_appends_bags_that_all_continue_the_champion() -> None:
     assert [s.n_iter_ for s in second.model.stages] == [15, 15, 15, 3, 3]
     assert second.model.divisors == [3, 3, 3, 2, 2]
     assert first.model.divisors == [3, 3, 3]
-    after, before = (fitted.model.mean(second.example, 1).sum() for fitted in (second, first))
+    after, before = (fitted.model.mean(second.training.example, 1).sum() for fitted in (second, first))
     assert after > 1.05 * before
 
 
@@ -231,6 +233,45 @@ def test_an_update_needs_an_estimator_that_can_be_continued() -> None:
     cfg = pipeline(model={"estimator": "linear", "mode": "update", "params": {}})
     with pytest.raises(ConfigError, match="update is not possible with linear"):
         trained(shop(), cfg, champion=first.model)
+
+
+def promoted(known_on: int) -> tuple[Any, Panel]:
+    """Return a pipeline and its panel, promotions (known so many days after their day) doubling sales."""
+    source = {"source": {"type": "files", "path": "x"}, "columns": {"ds": "day", "extra": {"promo": "p"}}}
+    cfg = pipeline(known={"promos": source}, forecast={"known": ["promo"]})
+    days = np.arange(DAYS + 7)
+    promo = (days * 7919 % 13 < 4).astype(np.float64)
+    promos = table(None, days.tolist(), known=(days + known_on).tolist(), promo=promo)
+    return cfg, gather(cfg, DAYS - 1, dense(np.tile(10.0 + 10 * promo[:DAYS], (3, 1))), promos=promos)
+
+
+@pytest.mark.parametrize(("known_on", "seen"), [(0, 0), (-3, 3), (-7, 7)])
+def test_evaluated_and_published_inputs_know_the_same(
+    known_on: int, seen: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A covariate is as unknown in the test windows as in the forecast; what most days lack is warned of."""
+    cfg, panel = promoted(known_on)
+    split = forecast.split(panel, cfg)
+    model = forecast.train(panel, split, cfg, champion=None, threads=1).model
+    origins = [*(panel.column(window.origin) for window in split.windows), panel.n_days - 1]
+    rows = [grid(np.arange(3, dtype=np.int32), origin, origin + 1 + np.arange(7)) for origin in origins]
+    inputs = [model.design(panel, asked, 1)[:, list(model.features).index("promo")] for asked in rows]
+    for found, asked in zip(inputs, rows, strict=True):
+        np.testing.assert_array_equal(np.isfinite(found), asked.horizon <= seen)
+    list(forecast.predict(panel, cfg, model, threads=1))
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == (seen < 4)
+    assert not told or f"'promo' has no value for {100 * (7 - seen) / 7:.0f}% of the days" in told[0]
+
+
+def test_a_rare_event_that_is_not_ahead_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Most days have no event, and nothing is wrong with that unless events come to be known too late."""
+    source = {"source": {"type": "files", "path": "x"}, "columns": {"ds": "day", "extra": {"event": "e"}}}
+    cfg = pipeline(known={"events": source}, forecast={"known": ["event"]})
+    for known, told in (([0, 0], 0), ([20, 90], 1)):
+        panel = gather(cfg, DAYS - 1, dense(shop()), events=table(None, [20, 90], known=known, event=[1.0, 1.0]))
+        warn_of_gaps(panel, cfg, panel.n_days + np.arange(7, dtype=np.int32))
+        assert len(caplog.records) == told
 
 
 def test_every_contender_is_scored_on_the_same_rows() -> None:

@@ -199,6 +199,22 @@ def test_a_refusal_is_recorded_and_changes_no_role(ledger: Ledger, lease: Lease)
     assert ledger.pending() == ()
 
 
+def test_who_stands_on_an_earlier_date_meets_the_champion_of_then(ledger: Ledger, lease: Lease) -> None:
+    """A version that knows the asker's future is passed over, also after a rollback to it and a vacated role."""
+    made = []
+    for n, key in enumerate(("k1", "k2"), 1):
+        facts = {"run_key": key, "digest": key, "snapshot_id": "s1", "as_of": DAY + timedelta(days=7 * n)}
+        made.append(ledger.record_training(lease, model="demand", **facts))  # type: ignore[arg-type]
+        ledger.commit_decision(lease, made[-1], ledgers.decision(), as_of=made[-1].as_of, actor="t")
+    first, second = made
+    for to in (1, 2):
+        ledger.change_role(lease, "demand", "champion", to, as_of=second.as_of, actor="t", reason="trial")
+    asked = (DAY, first.as_of, second.as_of - timedelta(days=1), second.as_of)
+    assert [ledger.in_force("demand", on=day) for day in asked] == [None, first, first, second]
+    ledger.change_role(lease, "demand", "champion", None, as_of=second.as_of, actor="t", reason="none is good")
+    assert ledger.in_force("demand", on=first.as_of) is None
+
+
 def test_the_first_decision_on_a_run_key_stands(ledger: Ledger, lease: Lease) -> None:
     """A repeated run returns what the first decision led to, also after a rollback, and decides nothing anew."""
     first, second = ledgers.promoted(ledger, lease, "k1"), ledgers.promoted(ledger, lease, "k2", "d2")

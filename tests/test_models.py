@@ -112,6 +112,12 @@ def test_configured_parameters_are_laid_over_the_defaults() -> None:
     assert found == estimators.DEFAULTS["hist_gradient_boosting"] | {"max_iter": 3}
 
 
+def test_a_setting_that_was_abolished_does_not_make_a_model_unreadable() -> None:
+    """An older champion can still be compared, scored and replaced."""
+    old = forecaster(settings='{"horizon": 7, "abolished": 1, "features": {"lags": [3], "also": true}}')
+    assert (old.forecast.horizon, old.forecast.features.lags) == (7, (3,))
+
+
 def test_without_stages_the_forecast_is_zero() -> None:
     """Where nothing was ever sold there is nothing to fit."""
     assert forecaster().mean(X, 1).tolist() == [0] * len(X)

@@ -12,11 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment
+
 from perennial.contracts import Check, to_json
 from perennial.durable import write_atomically
+from perennial.reports.render import asset, templates
 from perennial.reports.text import count, plain
-
-_TEMPLATES = Path(__file__).parent.parent / "reports"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,20 +87,11 @@ def _store(path: Path, text: str) -> None:
 
 
 def _render(template: str, **values: Any) -> str:
-    css = (_TEMPLATES / "run.css").read_text("utf-8")
-    return str(_templates().get_template(template).render(css=css, **values))
+    return _templates().get_template(template).render(css=asset("run.css"), **values)
 
 
 @cache
-def _templates() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _templates() -> Environment:
+    environment = templates(autoescape=True)
     environment.filters |= {"count": count, "plain": plain}
     return environment

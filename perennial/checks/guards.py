@@ -14,15 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.config.models import Guards
+from perennial.config.models import WEEKDAYS, Guards
 from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME, Check, Landing
+from perennial.sources import BAD
 
-BAD = "_bad"
-"""Column that :mod:`perennial.sources` adds: why a value could not be converted; null for a good row."""
 REASON = "reason"
 FIRST_DAY = date(1900, 1, 1)
 LAST_DAY = date(2200, 12, 31)
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 # --- rows --------------------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ BASELINES = ("last_value", "seasonal_naive", "weekday_mean", "moving_average")
 """Naive contenders that take part in every evaluation."""
 COMPUTED_SLICES = ("volume", "intermittency", "novelty")
 """Slices that need no column."""
-RESERVED = frozenset({ENTITY, TIME, TARGET, AVAILABLE_AT, "landing"})
-"""Column names that every table has."""
-INTERVAL_METRICS = frozenset({"pinball", "coverage_error"})
-"""Metrics of published quantiles, which no baseline has."""
+RESERVED = frozenset({ENTITY, TIME, TARGET, AVAILABLE_AT, "landing", "restates", "reason"})
+"""Column names that every table has, or gets on its way."""
+OWN_TABLES = ("quarantine", "predictions")
+"""Tables beside the known ones, ``<pipeline>.<name>`` like them."""
 
 Finding = tuple[Place, str]
 
@@ -33,6 +33,8 @@ def _columns(config: Pipeline) -> Iterator[Finding]:
     for name, table in config.known.items():
         if table.columns.y is not None:
             yield ("known", name, "columns", "y"), "a table known in advance has no target; move it to `extra`"
+        if name in OWN_TABLES:
+            yield ("known", name), "is the name of a table that every pipeline has; rename it"
         yield from _reserved(("known", name), table)
     yield from _reserved(("data",), config.data)
 
@@ -104,9 +106,10 @@ def _gates(config: Pipeline) -> Iterator[Finding]:
         yield from _choice((*place, "baseline"), gate.baseline, ("best", *BASELINES), "the baselines")
         if gate.slices is not None:
             yield from _choice((*place, "slices"), gate.slices, config.evaluation.slices, "evaluation.slices")
-        if gate.metric in INTERVAL_METRICS and gate.against == "baseline":
+        needs_quantiles = gate.metric in METRICS and METRICS[gate.metric].quantiles
+        if needs_quantiles and gate.against == "baseline":
             yield (*place, "against"), f"no baseline has quantiles, which {gate.metric} needs; use bound or champion"
-        if gate.metric in INTERVAL_METRICS and not config.model.quantiles:
+        if needs_quantiles and not config.model.quantiles:
             yield (*place, "metric"), f"{gate.metric} needs quantiles; fill model.quantiles"
 
 

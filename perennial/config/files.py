@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from perennial.checks import suites
 from perennial.config import crosschecks, modelerrors, yamlsafe
-from perennial.config.models import Environment, Pipeline, Section
+from perennial.config.models import Environment, Pipeline
+from perennial.config.section import Section
 from perennial.config.yamlsafe import Document, Place
 from perennial.errors import ConfigError
 

@@ -6,9 +6,11 @@ line numbers in the errors, is :mod:`perennial.config.files`.
 """
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from perennial.config.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """A pipeline, known table or environment: lower case, digits, underscores."""
@@ -18,12 +20,9 @@ Ago = Annotated[int, Field(ge=0)]
 """Periods before the origin; a negative number would be the future."""
 Span = Annotated[int, Field(ge=1)]
 """A number of periods."""
-
-
-class Section(BaseModel):
-    """Base of every section: unknown keys are errors, values are never coerced, nothing changes later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[str, ...] = get_args(Weekday)
+"""In the order of :meth:`datetime.date.weekday`."""
 
 
 # --- where the data is -------------------------------------------------------------------------------------
@@ -52,7 +51,12 @@ class FileSource(Section):
 
     type: Literal["files"]
     path: str = Field(description="File, glob or folder, below one of the environment's data_roots.")
-    format: Literal["parquet", "csv"] = "parquet"
+    format: Literal["parquet", "csv"] | None = Field(None, description="Default: csv if `path` ends so, else parquet.")
+
+    @property
+    def kept_as(self) -> Literal["parquet", "csv"]:
+        """The format, told by the path's ending where it was not given."""
+        return self.format or ("csv" if self.path.endswith(".csv") else "parquet")
 
 
 class S3Source(Section):
@@ -61,7 +65,14 @@ class S3Source(Section):
     type: Literal["s3"]
     bucket: str = Field(description="Must be one of the environment's s3.buckets.")
     prefix: str = ""
-    format: Literal["parquet", "csv"] = "parquet"
+    format: Literal["parquet", "csv"] | None = Field(
+        None, description="Default: csv if `prefix` ends so, else parquet."
+    )
+
+    @property
+    def kept_as(self) -> Literal["parquet", "csv"]:
+        """The format, told by the prefix's ending where it was not given."""
+        return self.format or ("csv" if self.prefix.endswith(".csv") else "parquet")
 
 
 class SqlSource(Section):
@@ -141,10 +152,9 @@ class Features(Section):
 class Forecast(Section):
     """The forecasting problem."""
 
-    frequency: Literal["D"] = "D"
     horizon: int = Field(28, ge=1, le=366)
     absent: Literal["zero", "missing"] = Field("zero", description="What an entity without a row on an open day means.")
-    closed_weekdays: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ()
+    closed_weekdays: tuple[Weekday, ...] = ()
     trim_leading_zeros: bool = Field(True, description="A series starts at its first non-zero value.")
     retired_after_days: int | None = Field(
         None, ge=1, description="Series without a sale for longer are forecast as zero and left out of training."
@@ -186,7 +196,7 @@ class ModelSettings(Section):
         500, ge=1, description="Target days that rows are drawn from, counted back from train_end."
     )
     quantiles: tuple[Fraction, ...] = Field((0.05, 0.25, 0.5, 0.75, 0.95), description="Published beside the mean.")
-    threads: int = Field(0, ge=0, description="0: all free cores.")
+    threads: int = Field(0, ge=0, description="Cores a run may use; 0: what the environment says.")
 
 
 # --- what a good model is ----------------------------------------------------------------------------------
@@ -229,11 +239,13 @@ class Gate(Section):
 class Pipeline(Section):
     """One model that is kept fresh."""
 
-    pipeline: Name
-    kind: Literal["forecast"]
+    pipeline: Name = Field(
+        description="Name of the pipeline, of its model and of its tables; the file is named so too."
+    )
+    kind: Literal["forecast"] = Field(description="Kind of problem.")
     description: str = ""
     owner: str = ""
-    timezone: str = Field("UTC", description="IANA name; business dates are dates there.")
+    timezone: str = Field("UTC", description="IANA name; `as_of: yesterday` is the day before today there.")
     as_of: date | Literal["yesterday"] = Field(
         "yesterday", description="Date a run stands on when none is given; a fixed date suits data that has ended."
     )
@@ -276,15 +288,3 @@ class Environment(Section):
         "background",
         description="background: use or start one server on loopback; configured: what PREFECT_API_URL says.",
     )
-
-
-def flat(section: Section, prefix: str = "") -> dict[str, Any]:
-    """Return the settings of a section as dotted names, for MLflow parameters."""
-    out: dict[str, Any] = {}
-    for key in type(section).model_fields:
-        value = getattr(section, key)
-        if isinstance(value, Section):
-            out |= flat(value, f"{prefix}{key}.")
-        else:
-            out[f"{prefix}{key}"] = value
-    return out

@@ -1,9 +1,11 @@
 """What was read, landed, checked and pinned; and the names of the columns every table shares."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
+
+import pyarrow as pa
 
 ENTITY = "entity"
 """Column: what is forecast, for example a product in a store. String, never null."""
@@ -145,6 +147,10 @@ class TablePin:
     table: str
     version: int
     landings: tuple[str, ...]
+
+
+Read = Callable[[TablePin], Iterator[pa.RecordBatch]]
+"""Yields the visible rows of one pinned table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

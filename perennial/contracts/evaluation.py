@@ -196,6 +196,8 @@ class Decision:
     @property
     def summary(self) -> str:
         """One line: how many gates passed, and the first reason against."""
+        if not self.verdicts:
+            return "no gate was judged"
         failed = [v for v in self.verdicts if not v.passed]
         if not failed:
             return f"all {len(self.verdicts)} gates passed"

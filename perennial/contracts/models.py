@@ -25,25 +25,21 @@ class ModelBlob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What one fit produced, without the model object itself.
+    """How a model came about; the model itself stands beside it.
 
     Attributes:
-        blob: The model's canonical bytes and digest.
         params: Every setting of the fit, flat, for MLflow.
         rows: Training rows used.
         features: Names of the model's input columns, in order.
         importance: Share of total split gain or |coefficient| by feature, summing to 1; may be empty.
-        seconds: Wall time of the parts of the fit, for example ``features`` and ``fit``.
         mode: ``refit`` or ``update`` (the champion continued).
         example: A few rows of the model's input, shape (n, n_features); nan where unknown.
     """
 
-    blob: ModelBlob
     params: Mapping[str, str | int | float | bool]
     rows: int
     features: tuple[str, ...]
     importance: Mapping[str, float]
-    seconds: Mapping[str, float]
     mode: Literal["refit", "update"]
     example: npt.NDArray[np.float32] | None = None
 
@@ -79,6 +75,7 @@ class Candidate:
     version: ModelVersion
     model: Any
     training: Training
+    blob: ModelBlob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +133,7 @@ class RunRecord:
     run_key: str
     pipeline: str
     as_of: date
-    outcome: Literal["promoted", "kept champion", "already done"]
+    outcome: Literal["promoted", "kept champion", "not promoted", "already done"]
     version: int
     champion: int | None
     summary: str

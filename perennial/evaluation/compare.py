@@ -32,13 +32,11 @@ class Interval:
         estimate: ``value(candidate) - ratio * value(other)`` on the test rows.
         upper: One-sided upper bound of it at ``confidence``; nan if it is undefined in any resample.
         p_value: Share of resamples in which the candidate is worse, ``(1 + worse) / (1 + n)``.
-        confidence: Nominal probability that the true difference lies below ``upper``.
     """
 
     estimate: float
     upper: float
     p_value: float
-    confidence: float
 
 
 def bootstrap_difference(
@@ -74,7 +72,7 @@ def bootstrap_difference(
     """
     part = rows if mask is None else subset(rows, mask)
     if not part.y.size:
-        return Interval(estimate=np.nan, upper=np.nan, p_value=np.nan, confidence=confidence)
+        return Interval(estimate=np.nan, upper=np.nan, p_value=np.nan)
     draws = draw(part, n=n, seed=seed)
     difference = _difference(Grid.of(part), metric, candidate, other, ratio, draws) - offset
     if draws.days.shape[1] < MIN_DAYS:
@@ -136,10 +134,9 @@ def _difference(grid: Grid, metric: Metric, candidate: str, other: str | None, r
 def _interval(difference: Floats, confidence: float) -> Interval:
     estimate, resampled = difference[0], difference[1:]
     if not np.isfinite(difference).all():
-        return Interval(estimate=float(estimate), upper=np.nan, p_value=np.nan, confidence=confidence)
+        return Interval(estimate=float(estimate), upper=np.nan, p_value=np.nan)
     return Interval(
         estimate=float(estimate),
         upper=float(np.quantile(resampled, confidence, method="higher")),
         p_value=float((1 + (resampled > 0).sum()) / (1 + resampled.size)),
-        confidence=confidence,
     )

@@ -7,12 +7,13 @@ measured in ``docs/gates.md``.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from math import ceil, isfinite, nan
 
 import numpy as np
 
 from perennial.config.models import Gate
-from perennial.contracts import Decision, Evaluation, TestRows, Verdict
+from perennial.contracts import Decision, Evaluation, ModelVersion, TestRows, Verdict
 from perennial.errors import MetricMissing, sample
 from perennial.evaluation.compare import Interval, bootstrap_difference
 from perennial.evaluation.metrics import METRICS, Metric, subset, value
@@ -37,6 +38,35 @@ def judge(evaluation: Evaluation, gates: Sequence[Gate]) -> Decision:
         MetricMissing: A gate names a metric, slice or baseline that was not evaluated.
     """
     return Decision(verdicts=tuple(v for gate in gates for v in _judge_one(evaluation, gate)))
+
+
+def succeeds(decision: Decision, as_of: date, champion: ModelVersion | None) -> Decision:
+    """Refuse a candidate that stands on an earlier date than the champion, whatever its figures are.
+
+    A run for the past is judged and recorded like any other, but what is in force only moves forward; going
+    back is a rollback, which a person asks for.
+
+    Args:
+        decision: What the gates said.
+        as_of: Date the candidate stands on.
+        champion: The version in force.
+
+    Returns:
+        The decision, headed by a failed verdict if the candidate is too old.
+    """
+    if champion is None or as_of >= champion.as_of:
+        return decision
+    late = Verdict(
+        gate="as-of date vs champion",
+        metric="as_of",
+        against=CHAMPION,
+        key="",
+        value=float((champion.as_of - as_of).days),
+        bound=0.0,
+        passed=False,
+        reason=f"it stands on {as_of}, but version {champion.version} in force on {champion.as_of}",
+    )
+    return Decision(verdicts=(late, *decision.verdicts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

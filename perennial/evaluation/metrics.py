@@ -43,8 +43,6 @@ class Metric:
     """One error metric.
 
     Attributes:
-        title: Name for people.
-        unit: ``share`` (reads as a percentage), ``units`` (of the target) or ``ratio`` (1 is a naive forecast's error).
         pool: ``rows``: add over entities, then finish. ``entities``: finish each entity, then average.
             ``fixed``: finish each series and average with given weights; the series are a fixed assortment.
         sums: From a grid of test rows and a contender's name to its sums.
@@ -54,8 +52,6 @@ class Metric:
     """
 
     name: str
-    title: str
-    unit: Literal["share", "units", "ratio"]
     pool: Literal["rows", "entities", "fixed"]
     sums: Callable[[Grid, str], Sums]
     finish: Callable[[Floats], Floats]
@@ -146,48 +142,36 @@ _NO_HORIZON: frozenset[Part] = frozenset({"overall", "slice"})
 _CATALOGUE = (
     Metric(
         name="wape",
-        title="Absolute error / sales",
-        unit="share",
         pool="rows",
         sums=add.absolute,
         finish=add.quotient,
     ),
     Metric(
         name="mae",
-        title="Mean absolute error",
-        unit="units",
         pool="rows",
         sums=add.absolute_per_row,
         finish=add.quotient,
     ),
     Metric(
         name="rmse",
-        title="Root mean squared error",
-        unit="units",
         pool="rows",
         sums=add.squared_per_row,
         finish=add.root,
     ),
     Metric(
         name="mase",
-        title="Error / seasonal naive",
-        unit="ratio",
         pool="rows",
         sums=add.scaled_absolute,
         finish=add.quotient,
     ),
     Metric(
         name="rmsse",
-        title="Root error / daily change",
-        unit="ratio",
         pool="entities",
         sums=add.scaled_squared,
         finish=add.root,
     ),
     Metric(
         name="wrmsse",
-        title="Weighted RMSSE, all levels",
-        unit="ratio",
         pool="fixed",
         sums=add.hierarchical,
         finish=add.root,
@@ -195,16 +179,12 @@ _CATALOGUE = (
     ),
     Metric(
         name="bias",
-        title="Bias / sales (absolute)",
-        unit="share",
         pool="rows",
         sums=add.signed,
         finish=add.magnitude,
     ),
     Metric(
         name="pinball",
-        title="Pinball loss",
-        unit="units",
         pool="rows",
         sums=add.pinball,
         finish=add.quotient,
@@ -212,8 +192,6 @@ _CATALOGUE = (
     ),
     Metric(
         name="coverage_error",
-        title="Distance from nominal coverage",
-        unit="share",
         pool="rows",
         sums=add.coverage,
         finish=add.miss,
@@ -221,8 +199,6 @@ _CATALOGUE = (
     ),
     Metric(
         name="instability",
-        title="Change between forecasts / sales",
-        unit="share",
         pool="rows",
         sums=add.change,
         finish=add.quotient,

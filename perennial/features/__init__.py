@@ -4,8 +4,8 @@
 (entity, origin, horizon) from it. Training, evaluation and scoring all call the same ``design``.
 """
 
-from perennial.features.design import design, feature_names, level_names
+from perennial.features.design import as_known, design, feature_names, level_names
 from perennial.features.gather import read_panel
 from perennial.features.panel import Covariate, Labels, Panel, Rows
 
-__all__ = ["Covariate", "Labels", "Panel", "Rows", "design", "feature_names", "level_names", "read_panel"]
+__all__ = ["Covariate", "Labels", "Panel", "Rows", "as_known", "design", "feature_names", "level_names", "read_panel"]

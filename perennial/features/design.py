@@ -1,8 +1,9 @@
 """The one function that computes features, for training, evaluation and scoring alike.
 
-It cannot leak: history is read up to the origin of each row, calendar and known covariates at the target
-day. Columns a panel does not have come out as nan, so that an older model can still be compared after a
-covariate was taken out of the configuration.
+It cannot leak: history is read up to the origin of each row, the calendar at the target day, and of a covariate
+known in advance the value for the target day that was available at the origin. Columns a panel does not have
+come out as nan, so that an older model can still be compared after a covariate was taken out of the
+configuration.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -171,11 +172,17 @@ def _recode(names: Sequence[str], known: Sequence[str]) -> Floats:
 
 
 def _known(column: Covariate, rows: Rows, names: Sequence[str]) -> Floats:
-    entity = 0 if column.shared else rows.entity
-    found: Floats = column.values[entity, np.maximum(rows.target, 0)]
-    if not column.names:
+    found = as_known(column, rows)
+    if not (column.names or names):  # a number; text the model knows may have no value at all in this panel
         return found
     return _recode(column.names, names)[np.where(np.isnan(found), -1, found).astype(np.int64)]
+
+
+def as_known(column: Covariate, rows: Rows) -> Floats:
+    """Return what was known at each row's origin of a covariate's value at its target, shape (n_rows,)."""
+    out = np.empty(len(rows), dtype=np.float32)
+    kernels.as_known(column.values, column.ahead, column.forward, rows.entity, rows.origin, rows.target, out)
+    return out
 
 
 def _last(column: Covariate, rows: Rows) -> Floats:
@@ -189,5 +196,5 @@ def _ratios(name: str, column: Covariate, rows: Rows, at: Ints) -> dict[str, Mak
 
 def _ratio(column: Covariate, rows: Rows, at: Ints, weeks: int) -> Floats:
     out = np.empty(len(rows), dtype=np.float32)
-    kernels.relative(column.values, rows.entity, rows.origin, at, weeks, out)
+    kernels.relative(column.values, column.ahead, column.forward, rows.entity, rows.origin, at, weeks, out)
     return out

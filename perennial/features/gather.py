@@ -2,9 +2,10 @@
 
 Rows are reduced to codes and numbers as they stream in, so memory is 16 bytes a row and one dense matrix a
 column, whatever the names of the entities are. Where a day was restated, the latest ``available_at`` wins.
+Covariates known in advance keep, in two bytes a cell, when that was: see :class:`~perennial.features.panel.Covariate`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,15 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.config.models import Forecast, KnownTable, Pipeline
-from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME, Snapshot, TablePin
+from perennial.config.models import WEEKDAYS, Forecast, KnownTable, Pipeline
+from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME, Read, Snapshot
 from perennial.errors import TrainingError, sample
 from perennial.features import kernels
-from perennial.features.panel import Covariate, Floats, Ints, Labels, Panel, epoch_day
+from perennial.features.panel import Covariate, Days, Floats, Ints, Labels, Panel, epoch_day
 
-Read = Callable[[TablePin], Iterator[pa.RecordBatch]]
 NEVER = np.iinfo(np.int64).min
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAY_US = 86_400_000_000
 
 
 @dataclass(slots=True)
@@ -43,13 +43,46 @@ class _Index:
         return found
 
 
+@dataclass(slots=True)
+class _Newest:
+    """The code of a static column on each entity's newest day, as it was known last; -1 without any."""
+
+    codes: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    days: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    stamps: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def see(self, entity: Ints, day: Ints, stamp: npt.NDArray[np.int64], code: Ints) -> None:
+        """Take the codes of a batch, in whatever order its rows come."""
+        self._grow(int(entity.max(initial=-1)) + 1 - len(self.codes))
+        if (code < 0).any():
+            known = code >= 0
+            entity, day, stamp, code = entity[known], day[known], stamp[known], code[known]
+        before = self.days.copy()
+        np.maximum.at(self.days, entity, day)
+        self.stamps[self.days > before] = NEVER
+        newest = np.flatnonzero(day == self.days[entity])
+        np.maximum.at(self.stamps, entity[newest], stamp[newest])
+        newest = newest[stamp[newest] == self.stamps[entity[newest]]]
+        self.codes[entity[newest]] = code[newest]
+
+    def _grow(self, by: int) -> None:
+        if by > 0:
+            self.codes = np.append(self.codes, np.full(by, -1, dtype=np.int32))
+            self.days = np.append(self.days, np.full(by, np.iinfo(np.int32).min, dtype=np.int32))
+            self.stamps = np.append(self.stamps, np.full(by, NEVER, dtype=np.int64))
+
+
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """The numbers of one batch: codes, epoch days, availability, and values (n_columns, n_rows)."""
+    """The numbers of one batch: codes, epoch days, availability, and values (n_columns, n_rows).
+
+    Of one entity and day the latest ``stamp`` wins; ``lead`` is how many days before the day that was.
+    """
 
     entity: Ints
     day: Ints
     stamp: npt.NDArray[np.int64]
+    lead: Days
     values: Floats
 
 
@@ -66,13 +99,13 @@ def read_panel(cfg: Pipeline, snapshot: Snapshot, read: Read) -> Panel:
     """
     forecast = cfg.forecast
     names, statics = _Index(), {name: _Index() for name in forecast.static}
-    attributes: dict[str, dict[int, int]] = {name: {} for name in forecast.static}
+    newest = {name: _Newest() for name in forecast.static}
     chunks: list[_Chunk] = []
     for batch in read(snapshot.main):
         entity = names.encode(batch[ENTITY])
         chunks.append(_chunk(batch, entity, (TARGET, *forecast.observed)))
         for name, index in statics.items():
-            _remember(attributes[name], entity, index.encode(batch[name]))
+            newest[name].see(entity, chunks[-1].day, chunks[-1].stamp, index.encode(batch[name]))
     if not sum(len(chunk.day) for chunk in chunks):
         raise TrainingError(f"{cfg.pipeline}: no row is visible at {snapshot.as_of}; check data.source and delay_days")
     order = np.argsort(np.array(list(names.codes), dtype=np.str_), kind="stable")
@@ -81,7 +114,7 @@ def read_panel(cfg: Pipeline, snapshot: Snapshot, read: Read) -> Panel:
     first_day = int(min(chunk.day.min() for chunk in chunks if len(chunk.day)))
     n_days = epoch_day(snapshot.as_of) - first_day + 1
     is_open = _open(first_day, n_days + forecast.horizon, forecast)
-    cells, present = _dense(chunks, rank, first_day, (len(order), n_days))
+    cells, present, _ = _dense(chunks, rank, first_day, (len(order), n_days))
     first = np.empty(len(order), dtype=np.int32)
     begin = np.empty(len(order), dtype=np.int32)
     kernels.settle(cells[0], present, is_open, forecast.absent == "zero", first, begin)
@@ -95,20 +128,31 @@ def read_panel(cfg: Pipeline, snapshot: Snapshot, read: Read) -> Panel:
         first=first,
         begin=begin if forecast.trim_leading_zeros else first,
         open=is_open,
-        static={name: _labels(statics[name], attributes[name], order) for name in forecast.static},
-        observed={n: Covariate(values=v) for n, v in zip(forecast.observed, cells[1:], strict=True)},
+        static={name: _labels(statics[name], newest[name].codes[order]) for name in forecast.static},
+        observed=_observed(forecast.observed, cells[1:]),
         known=_known_columns(cfg, snapshot, read, fixed, first_day, n_days + forecast.horizon),
     )
 
 
 def _chunk(batch: pa.RecordBatch, entity: Ints, columns: Sequence[str]) -> _Chunk:
     values = [_numbers(batch[name], name) for name in columns]
+    day = batch[TIME].cast(pa.int32()).to_numpy(zero_copy_only=False)
+    stamp = batch[AVAILABLE_AT].cast(pa.int64()).to_numpy(zero_copy_only=False)
     return _Chunk(
-        entity,
-        batch[TIME].cast(pa.int32()).to_numpy(zero_copy_only=False),
-        batch[AVAILABLE_AT].cast(pa.int64()).to_numpy(zero_copy_only=False),
-        np.stack(values) if values else np.empty((0, len(entity)), dtype=np.float32),
+        entity, day, stamp, _lead(day, stamp), np.stack(values) if values else np.empty((0, len(entity)), np.float32)
     )
+
+
+def _lead(day: Ints, stamp: npt.NDArray[np.int64]) -> Days:
+    """Return the days from the first whose :func:`~perennial.clock.cutoff` is not before ``stamp`` to ``day``."""
+    lead = np.clip(day + 1 - -(-stamp // DAY_US), -kernels.MOST, kernels.MOST)
+    return lead.astype(np.int16)  # type: ignore[no-any-return]
+
+
+def _observed(names: Sequence[str], cells: Floats) -> dict[str, Covariate]:
+    """Return covariates known on their day, which is why no day after an origin may be asked of them."""
+    ahead = np.zeros((1, cells.shape[2]), dtype=np.int16)
+    return {name: Covariate(values=values, ahead=ahead) for name, values in zip(names, cells, strict=True)}
 
 
 def _numbers(column: pa.Array, name: str) -> Floats:
@@ -119,19 +163,12 @@ def _numbers(column: pa.Array, name: str) -> Floats:
     return values.astype(np.float32, copy=False)
 
 
-def _remember(found: dict[int, int], entity: Ints, code: Ints) -> None:
-    """Keep the last code of each entity of a batch."""
-    known = code >= 0
-    last, at = np.unique(entity[known][::-1], return_index=True)
-    found.update(zip(last.tolist(), code[known][::-1][at].tolist(), strict=True))
-
-
-def _labels(index: _Index, found: dict[int, int], order: npt.NDArray[np.int64]) -> Labels:
+def _labels(index: _Index, codes: Ints) -> Labels:
     names = list(index.codes)
     ranked = sorted(range(len(names)), key=names.__getitem__)
-    rank = {code: i for i, code in enumerate(ranked)}
-    codes = [rank.get(found.get(int(entity), -1), -1) for entity in order]
-    return Labels(codes=np.array(codes, dtype=np.int32), names=tuple(names[i] for i in ranked))
+    rank = np.full(len(names) + 1, -1, dtype=np.int32)
+    rank[ranked] = np.arange(len(names))
+    return Labels(codes=rank[codes], names=tuple(names[i] for i in ranked))
 
 
 def _open(first_day: int, columns: int, forecast: Forecast) -> npt.NDArray[np.bool_]:
@@ -140,16 +177,25 @@ def _open(first_day: int, columns: int, forecast: Forecast) -> npt.NDArray[np.bo
 
 
 def _dense(
-    chunks: list[_Chunk], rank: npt.NDArray[np.int64], first_day: int, shape: tuple[int, int]
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Scatter chunks into (n_columns, *shape), freeing them on the way; also where any row was."""
+    chunks: list[_Chunk],
+    rank: npt.NDArray[np.int64],
+    first_day: int,
+    shape: tuple[int, int],
+    *,
+    leads: bool = False,
+) -> tuple[Floats, npt.NDArray[np.bool_], Days]:
+    """Scatter chunks into (n_columns, *shape), freeing them on the way; also where any row was, and its lead.
+
+    That there is no row was always known, so that no value is sought before it.
+    """
     out = np.full((chunks[0].values.shape[0], *shape), np.nan, dtype=np.float32)
     latest = np.full(shape, NEVER, dtype=np.int64)
+    ahead = np.full(shape if leads else (0, 0), kernels.MOST, dtype=np.int16)
     while chunks:
         chunk = chunks.pop(0)
         row = np.where(chunk.entity >= 0, rank[chunk.entity], -1)
-        kernels.scatter(row, chunk.day - first_day, chunk.stamp, chunk.values, out, latest)
-    return out, latest != NEVER
+        kernels.scatter(row, chunk.day - first_day, chunk.stamp, chunk.lead, chunk.values, out, latest, ahead)
+    return out, latest != NEVER, ahead
 
 
 def _known_columns(
@@ -196,11 +242,11 @@ def _covariates(
     if not chunks:
         return {}
     rows = 1 if shared else len(names.codes)
-    cells, _ = _dense(chunks, np.arange(rows), first_day, (rows, columns))
-    if table.fill == "forward":
-        for values in cells:
-            kernels.carry_forward(values)
-    return {name: _covariate(values, texts.get(name)) for name, values in zip(wanted, cells, strict=True)}
+    cells, _, ahead = _dense(chunks, np.arange(rows), first_day, (rows, columns), leads=True)
+    return {
+        name: _covariate(values, ahead, texts.get(name), forward=table.fill == "forward")
+        for name, values in zip(wanted, cells, strict=True)
+    }
 
 
 def _coded(column: pa.Array, name: str, texts: dict[str, _Index]) -> pa.Array:
@@ -212,17 +258,21 @@ def _coded(column: pa.Array, name: str, texts: dict[str, _Index]) -> pa.Array:
     return pa.array(codes, mask=codes < 0)
 
 
-def _covariate(values: Floats, index: _Index | None) -> Covariate:
+def _covariate(values: Floats, ahead: Days, index: _Index | None, *, forward: bool) -> Covariate:
+    if forward:
+        ahead = ahead.copy()  # the columns of a table need not be empty on the same days
+        kernels.hold(values, ahead)
     if index is None:
-        return Covariate(values=values)
+        return Covariate(values=values, ahead=ahead, forward=forward)
     names = sorted(index.codes)
     rank = np.array([*np.argsort(np.argsort(list(index.codes))), np.nan], dtype=np.float32)
     codes = np.where(np.isnan(values), len(names), values).astype(np.int64)
-    return Covariate(values=rank[codes], names=tuple(names))
+    return Covariate(values=rank[codes], ahead=ahead, names=tuple(names), forward=forward)
 
 
 def _before_start(chunk: _Chunk, first_day: int) -> _Chunk:
     """Move rows before the panel to its first column, the newest of them winning over older ones."""
     early = chunk.day < first_day
     stamp = np.where(early, NEVER + 1 + chunk.day.astype(np.int64) + 1_000_000, chunk.stamp)
-    return _Chunk(chunk.entity, np.maximum(chunk.day, first_day), stamp, chunk.values)
+    day = np.maximum(chunk.day, first_day)
+    return _Chunk(chunk.entity, day, stamp, _lead(day, chunk.stamp), chunk.values)

@@ -13,16 +13,23 @@ same wherever it did."""
 OLD = 400
 """Days after which age stops counting: the age of series that were always there is the date itself, and a
 model that can tell the date learns what happened then instead of what happens always."""
+MOST = np.iinfo(np.int16).max
+"""Days in advance are not counted beyond: for ever."""
 
 
 @njit(cache=True, nogil=True)
-def scatter(entity, column, stamp, values, out, latest):  # type: ignore[no-untyped-def]
-    """Write ``values`` (n_columns, n_rows) into ``out`` (n_columns, n_entities, n_days); the latest stamp wins."""
+def scatter(entity, column, stamp, lead, values, out, latest, ahead):  # type: ignore[no-untyped-def]
+    """Write ``values`` (n_columns, n_rows) into ``out`` (n_columns, n_entities, n_days); the latest stamp wins.
+
+    ``lead`` goes into ``ahead`` (n_entities, n_days), unless that is empty.
+    """
     for i in range(entity.size):
         row, col = entity[i], column[i]
         if row < 0 or col < 0 or col >= latest.shape[1] or stamp[i] < latest[row, col]:
             continue
         latest[row, col] = stamp[i]
+        if ahead.size > 0:
+            ahead[row, col] = lead[i]
         for k in range(values.shape[0]):
             out[k, row, col] = values[k, i]
 
@@ -56,6 +63,41 @@ def carry_forward(values):  # type: ignore[no-untyped-def]
         for col in range(1, values.shape[1]):
             if np.isnan(values[row, col]):
                 values[row, col] = values[row, col - 1]
+
+
+@njit(cache=True, nogil=True)
+def hold(values, ahead):  # type: ignore[no-untyped-def]
+    """Carry forward values, and with them the day each became known, in place."""
+    for row in range(values.shape[0]):
+        for col in range(1, values.shape[1]):
+            if np.isnan(values[row, col]):
+                values[row, col] = values[row, col - 1]
+                ahead[row, col] = min(ahead[row, col - 1] + 1, MOST)
+
+
+@njit(cache=True, nogil=True)
+def _held(values, ahead, forward, row, col, now):  # type: ignore[no-untyped-def]
+    """Return what stood in place of a value that was not yet known on ``now``; nan if values do not hold."""
+    known = row if ahead.shape[0] > 1 else 0
+    while forward and col > 0:
+        col -= 1
+        if col - now <= ahead[known, col]:
+            return values[row if values.shape[0] > 1 else 0, col]
+    return np.float32(np.nan)
+
+
+@njit(cache=True, nogil=True)
+def as_known(values, ahead, forward, entity, origin, target, out):  # type: ignore[no-untyped-def]
+    """Write the value at the target as it was known at the origin, shape (n_rows,)."""
+    each, apart = values.shape[0] > 1, ahead.shape[0] > 1
+    for i in range(entity.size):
+        row, col = entity[i], target[i]
+        if col < 0:
+            out[i] = np.nan
+        elif col - origin[i] <= ahead[row if apart else 0, col]:
+            out[i] = values[row if each else 0, col]
+        else:
+            out[i] = _held(values, ahead, forward, row, col, origin[i])
 
 
 @njit(cache=True, nogil=True)
@@ -174,18 +216,32 @@ def _weekday_means(series, low, now, horizon, weekdays, out):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def relative(values, entity, origin, target, weeks, out):  # type: ignore[no-untyped-def]
-    """Write value at target over its mean at the origin and the ``weeks - 1`` weeks before, shape (n_rows,)."""
+def relative(values, ahead, forward, entity, origin, target, weeks, out):  # type: ignore[no-untyped-def]
+    """Write value at target over its mean at the origin and the ``weeks - 1`` weeks before, shape (n_rows,).
+
+    Each of the values is the one that was known at the origin.
+    """
+    apart = ahead.shape[0] > 1
     for i in range(entity.size):
-        total, n = 0.0, 0
+        row, now, total, n = entity[i], origin[i], 0.0, 0
+        known = row if apart else 0
         for week in range(weeks):
-            col = origin[i] - 7 * week
+            col = now - 7 * week
             if col < 0:
                 break
-            if not np.isnan(values[entity[i], col]):
-                total += values[entity[i], col]
+            value = values[row, col]
+            if col - now > ahead[known, col]:
+                value = _held(values, ahead, forward, row, col, now)
+            if not np.isnan(value):
+                total += value
                 n += 1
-        out[i] = values[entity[i], target[i]] * n / total if total > 0 and target[i] >= 0 else np.nan
+        col = target[i]
+        if not total > 0 or col < 0:
+            out[i] = np.nan
+        elif col - now <= ahead[known, col]:
+            out[i] = values[row, col] * n / total
+        else:
+            out[i] = _held(values, ahead, forward, row, col, now) * n / total
 
 
 @njit(cache=True, nogil=True)

@@ -16,6 +16,7 @@ EPOCH = date(1970, 1, 1)
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
+Days = npt.NDArray[np.int16]
 
 
 def epoch_day(day: date) -> int:
@@ -42,11 +43,16 @@ class Covariate:
 
     Attributes:
         values: Shape (n_entities, n_columns), or (1, n_columns) for one value for all; nan where unknown.
+        ahead: How many days before its day each value became known, negative if after it; shape (n_entities,
+            n_columns), or (1, n_columns) for all. Standing h days before the day it is seen if h <= ahead.
         names: For text: what each value is the code of; empty for numbers.
+        forward: Whether a value holds until the next one: one not yet known leaves the one before it in force.
     """
 
     values: Floats
+    ahead: Days
     names: tuple[str, ...] = ()
+    forward: bool = False
 
     @property
     def shared(self) -> bool:
@@ -96,7 +102,7 @@ class Panel:
         open: Whether a day can have a target, shape (n_days + horizon,).
         static: Attributes that never change, by name.
         observed: Covariates known only afterwards, carried forward from the last row that had a value.
-        known: Covariates known in advance, over n_days + horizon columns.
+        known: Covariates known in advance, over n_days + horizon columns; see :attr:`Covariate.ahead`.
     """
 
     entities: npt.NDArray[np.str_]

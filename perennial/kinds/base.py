@@ -1,18 +1,13 @@
 """What a kind of problem must be able to do; flows and tasks know nothing else about it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from perennial.config.models import Pipeline
-from perennial.contracts import Evaluation, Snapshot, Split, TablePin
-
-Read = Callable[[TablePin], Iterator[pa.RecordBatch]]
-"""Yields the visible rows of one pinned table."""
+from perennial.contracts import Evaluation, Read, Snapshot, Split, Training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,24 +15,11 @@ class Fitted:
     """A trained model and how it came about.
 
     Attributes:
-        model: What :mod:`perennial.registry.tracking` stores: plain attributes, arrays and estimators only.
-        params: Every setting of the fit, flat, for MLflow.
-        rows: Training rows used.
-        features: Names of the model's input columns, in order.
-        importance: Share of total split gain or |coefficient| by feature, summing to 1; may be empty.
-        seconds: Wall time by part, for example ``features`` and ``fit``.
-        mode: ``refit``, or ``update`` if the champion was continued.
-        example: A few rows of the model's input, shape (n, n_features); nan where unknown.
+        model: What :mod:`perennial.registry.canonical` stores: plain attributes, arrays and estimators only.
     """
 
     model: Any
-    params: Mapping[str, str | int | float | bool]
-    rows: int
-    features: tuple[str, ...]
-    importance: Mapping[str, float]
-    seconds: Mapping[str, float]
-    mode: Literal["refit", "update"]
-    example: npt.NDArray[np.float32]
+    training: Training
 
 
 class Kind(Protocol):

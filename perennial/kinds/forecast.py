@@ -1,6 +1,5 @@
 """Kind ``forecast``: a value per entity and day, for the days after the as-of date."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,14 +8,16 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from perennial.config.models import Pipeline, flat
-from perennial.contracts import ENTITY, TIME, Evaluation, Snapshot, Split, Window
+from perennial.config.models import Pipeline
+from perennial.config.section import flat
+from perennial.contracts import ENTITY, TIME, Evaluation, Read, Snapshot, Split, Training, Window
 from perennial.errors import ConfigError, TrainingError, sample
 from perennial.evaluation.scores import per_entity, score
 from perennial.features import Panel, Rows, feature_names, level_names, read_panel
 from perennial.features.panel import Floats, grid
-from perennial.kinds.base import Fitted, Read
+from perennial.kinds.base import Fitted
 from perennial.kinds.charts import charts
+from perennial.kinds.coverage import warn_of_gaps
 from perennial.kinds.sampling import CALIBRATION_ROWS, draw, require, split_days
 from perennial.kinds.testrows import test_rows
 from perennial.models import estimators
@@ -69,8 +70,9 @@ def train(data: Panel, split: Split, cfg: Pipeline, *, champion: DirectForecaste
         TrainingError: There is nothing to learn from.
         ConfigError: A parameter or the mode does not fit the estimator.
     """
-    update = cfg.model.mode == "update" and champion is not None
-    base = _continued(cfg, champion) if update and champion is not None else _blank(data, cfg)
+    mode: Literal["refit", "update"] = "refit" if champion is None else cfg.model.mode
+    update = mode == "update"
+    base = _continued(cfg, champion) if champion and update else _blank(data, cfg)
     rng = np.random.default_rng(cfg.model.seed)
     end = data.column(split.train_end)
     days = split_days(data, end, cfg.model.history_days)
@@ -83,24 +85,16 @@ def train(data: Panel, split: Split, cfg: Pipeline, *, champion: DirectForecaste
         bags.append(_fit_bag(base, bags, data, rows, cfg, params, threads))
     base.add([bag.stage.model for bag in bags if bag.stage])
     held = draw(data, days.calibration, CALIBRATION_ROWS, cfg.forecast.horizon, rng, after)
-    began = time.perf_counter()
     _calibrate(base, data, held if len(held) else bags[0].rows, cfg, threads)
-    took = time.perf_counter() - began
-    mode: Literal["refit", "update"] = "update" if update else "refit"
-    return Fitted(
-        model=base,
+    training = Training(
         params={**_flat(cfg), **{f"estimator.{k}": v for k, v in params.items()}, "mode": mode},
         rows=sum(len(bag.rows) for bag in bags),
         features=tuple(base.features),
         importance=_importance(base.features, bags),
-        seconds={
-            "features": sum(bag.features_s for bag in bags),
-            "fit": sum(bag.fit_s for bag in bags),
-            "intervals": took,
-        },
         mode=mode,
         example=bags[0].example,
     )
+    return Fitted(model=base, training=training)
 
 
 def evaluate(
@@ -134,6 +128,7 @@ def predict(data: Panel, cfg: Pipeline, model: DirectForecaster, *, threads: int
     origin = data.n_days - 1
     ahead = origin + 1 + np.arange(cfg.forecast.horizon, dtype=np.int32)
     columns = ahead[data.open[ahead]]
+    warn_of_gaps(data, cfg, columns)
     for start in range(0, data.n_entities, BLOCK):
         entities = np.arange(start, min(start + BLOCK, data.n_entities), dtype=np.int32)
         rows = grid(entities, origin, columns)
@@ -204,7 +199,7 @@ def _continued(cfg: Pipeline, champion: DirectForecaster) -> DirectForecaster:
 def _parameters(cfg: Pipeline, update: bool) -> dict[str, Any]:
     params = estimators.parameters(cfg.model)
     if update:
-        params[{"lightgbm": "n_estimators"}.get(cfg.model.estimator, "max_iter")] = cfg.model.update_trees
+        params[estimators.UPDATABLE[cfg.model.estimator]] = cfg.model.update_trees
     return params
 
 
@@ -216,15 +211,11 @@ class _Bag:
         rows: What it was fitted on.
         stage: None if nothing was sold in these rows.
         example: The first rows of its input, shape (at most EXAMPLE_ROWS, n_features).
-        features_s: Wall time of computing its input.
-        fit_s: Wall time of the fit.
     """
 
     rows: Rows
     stage: estimators.Stage | None
     example: Floats
-    features_s: float
-    fit_s: float
 
 
 def _fit_bag(
@@ -237,9 +228,7 @@ def _fit_bag(
     threads: int,
 ) -> _Bag:
     """Fit the next bag; its input is gone afterwards, so that memory holds one bag's at a time."""
-    began = time.perf_counter()
     X, y = base.design(data, rows, threads), targets(data, rows)
-    built = time.perf_counter()
     if (y < 0).any():
         raise TrainingError(f"negative targets cannot be forecast: {sample(y[y < 0])}; set guards.min_value to 0")
     stage = None
@@ -248,13 +237,7 @@ def _fit_bag(
             base.link, base.bounds = estimators.link(params), _bounds(base, X, y)
         settings = cfg.model.model_copy(update={"seed": (cfg.model.seed + len(earlier)) % SEEDS})
         stage = estimators.fit(settings, params, X, y, threads=threads, earlier=_offset(base, params, X, threads))
-    return _Bag(
-        rows=rows,
-        stage=stage,
-        example=np.ascontiguousarray(X[:EXAMPLE_ROWS]),
-        features_s=built - began,
-        fit_s=time.perf_counter() - built,
-    )
+    return _Bag(rows=rows, stage=stage, example=np.ascontiguousarray(X[:EXAMPLE_ROWS]))
 
 
 def _offset(base: DirectForecaster, params: Mapping[str, Any], X: Floats, threads: int) -> Floats | None:

@@ -51,7 +51,7 @@ class Files:
         else:
             settings = _allowed(root, rest, s3)
             self._root = rest.rstrip("/")
-            self._fs = _s3_filesystem(settings)
+            self._fs = s3_filesystem(settings)
             self.options = _delta_options(settings)
 
     def uri(self, table: str) -> str:
@@ -264,7 +264,8 @@ def _allowed(root: str, path: str, s3: S3Settings | None) -> S3Settings:
     return s3
 
 
-def _s3_filesystem(s3: S3Settings) -> fs.FileSystem:
+def s3_filesystem(s3: S3Settings) -> fs.FileSystem:
+    """Return how pyarrow reaches S3: with limits, so that a silent server ends in an error."""
     scheme, _, host = (s3.endpoint_url or "https://").partition("://")
     return fs.S3FileSystem(
         region=s3.region,

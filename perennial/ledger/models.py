@@ -180,10 +180,17 @@ class ModelFacts(Store):
         )
         return _role_change(row)
 
-    def in_force(self, model: str, role: Role = "champion") -> ModelVersion | None:
-        """Return the version that holds a role; ``None`` while it is vacant."""
+    def in_force(self, model: str, role: Role = "champion", on: date | None = None) -> ModelVersion | None:
+        """Return the version that holds a role; ``None`` while it is vacant.
+
+        Args:
+            model: Its name.
+            role: The role.
+            on: As-of date of the asker: a version that stands on a later date knows the asker's future, and the
+                one that held the role before it is returned.
+        """
         with self._read() as tx:
-            last = self._last_change(tx, model, role)
+            last = self._last_change(tx, model, role, on)
             return self._existing(tx, model, last["version"]) if last and last["version"] else None
 
     def role_history(self, model: str, on: date | None = None) -> tuple[RoleChange, ...]:
@@ -229,9 +236,13 @@ class ModelFacts(Store):
         return found
 
     @staticmethod
-    def _last_change(tx: Connection, model: str, role: str) -> RowMapping | None:
-        of_role = (role_changes.c.model == model, role_changes.c.role == role)
-        last = select(role_changes).where(*of_role).order_by(role_changes.c.position.desc()).limit(1)
+    def _last_change(tx: Connection, model: str, role: str, on: date | None = None) -> RowMapping | None:
+        found = select(role_changes).where(role_changes.c.model == model, role_changes.c.role == role)
+        if on is not None:
+            later = select(versions.c.version).where(versions.c.model == model, versions.c.as_of > on)
+            vacated = role_changes.c.version.is_(None)
+            found = found.where(vacated | role_changes.c.version.not_in(later))
+        last = found.order_by(role_changes.c.position.desc()).limit(1)
         return tx.execute(last).mappings().one_or_none()
 
     @staticmethod

@@ -43,8 +43,8 @@ DEFAULTS: Mapping[str, Mapping[str, int | float | str | bool]] = {
 }
 """Parameters by estimator; those of the configuration are laid over them."""
 
-UPDATABLE = ("hist_gradient_boosting", "lightgbm")
-"""Estimators that can be continued with a few trees."""
+UPDATABLE: Mapping[str, str] = {"hist_gradient_boosting": "max_iter", "lightgbm": "n_estimators"}
+"""Estimators that can be continued with a few trees, and the parameter that says with how many."""
 
 RESERVED = ("random_state", "seed", "n_jobs", "verbose", "warm_start", "categorical_features", "importance_type")
 """Arguments that `params` may not set: seed and threads have settings of their own, categories are codes."""
@@ -53,10 +53,6 @@ POWERS = {"poisson": 1.0, "tweedie": 1.5, "gamma": 2.0}
 """Losses with a log link, and how the variance grows with the mean (tweedie's may be configured)."""
 SMALLEST = 1e-6
 """Floor of an earlier forecast that a new stage is fitted in proportion to."""
-
-
-Fit = tuple[Any, npt.NDArray[np.float64]]
-"""A fitted model and the gain of each feature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,10 +119,7 @@ def fit(
     if earlier is not None:
         target, weight = _left_over(y, earlier, params)
     with threadpool_limits(threads), _refusing(settings):
-        model, gains = _FITTERS[settings.estimator](
-            dict(params), _without_empty(X), target, weight, settings.seed, threads
-        )
-    return Stage(model=model, gains=gains)
+        return _FITTERS[settings.estimator](dict(params), _without_empty(X), target, weight, settings.seed, threads)
 
 
 @contextmanager
@@ -194,7 +187,7 @@ def _arguments(estimator: str) -> set[str]:
 
 def _hist_gradient_boosting(
     params: dict[str, Any], X: Floats, y: Floats, weight: Floats | None, seed: int, threads: int
-) -> Fit:
+) -> Stage:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     del threads  # taken from the OpenMP limit
@@ -204,10 +197,10 @@ def _hist_gradient_boosting(
     for (tree,) in model._predictors:
         nodes = tree.nodes[tree.nodes["is_leaf"] == 0]
         np.add.at(gains, nodes["feature_idx"].astype(np.int64), nodes["gain"])
-    return model, gains
+    return Stage(model=model, gains=gains)
 
 
-def _lightgbm(params: dict[str, Any], X: Floats, y: Floats, weight: Floats | None, seed: int, threads: int) -> Fit:
+def _lightgbm(params: dict[str, Any], X: Floats, y: Floats, weight: Floats | None, seed: int, threads: int) -> Stage:
     """Boost; kept is the text of the trees alone, since the parameters after it tell the number of threads."""
     from lightgbm import LGBMRegressor
 
@@ -216,20 +209,22 @@ def _lightgbm(params: dict[str, Any], X: Floats, y: Floats, weight: Floats | Non
     model.fit(X, y, sample_weight=weight)
     text: str = model.booster_.model_to_string()
     trees = text.split("\nparameters:")[0] + "\n"
-    return trees, np.asarray(model.feature_importances_, dtype=np.float64)
+    return Stage(model=trees, gains=np.asarray(model.feature_importances_, dtype=np.float64))
 
 
-def _random_forest(params: dict[str, Any], X: Floats, y: Floats, weight: Floats | None, seed: int, threads: int) -> Fit:
+def _random_forest(
+    params: dict[str, Any], X: Floats, y: Floats, weight: Floats | None, seed: int, threads: int
+) -> Stage:
     from sklearn.ensemble import RandomForestRegressor
 
     if isinstance(params["max_samples"], int):
         params["max_samples"] = min(params["max_samples"], len(y))
     model = RandomForestRegressor(**params, random_state=seed, n_jobs=threads).fit(X, y, sample_weight=weight)
     model.n_jobs = None  # the bytes must not tell how many cores there were
-    return model, np.asarray(model.feature_importances_)
+    return Stage(model=model, gains=np.asarray(model.feature_importances_))
 
 
-def _linear(params: dict[str, Any], X: Floats, y: Floats, weight: Floats | None, seed: int, threads: int) -> Fit:
+def _linear(params: dict[str, Any], X: Floats, y: Floats, weight: Floats | None, seed: int, threads: int) -> Stage:
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import Ridge
     from sklearn.pipeline import make_pipeline
@@ -237,10 +232,10 @@ def _linear(params: dict[str, Any], X: Floats, y: Floats, weight: Floats | None,
 
     del seed, threads, weight  # exact, serial, never continued
     model = make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), Ridge(**params)).fit(X, y)
-    return model, np.abs(model[-1].coef_)
+    return Stage(model=model, gains=np.abs(model[-1].coef_))
 
 
-_FITTERS: Mapping[str, Callable[..., Fit]] = {
+_FITTERS: Mapping[str, Callable[..., Stage]] = {
     "hist_gradient_boosting": _hist_gradient_boosting,
     "lightgbm": _lightgbm,
     "random_forest": _random_forest,

@@ -3,7 +3,7 @@
 A forecaster is a list of *stages* whose raw scores add up. A refit has one; each update appends a few trees
 that were fitted to what the stages before leave over. With ``model.bags`` above 1 a stage stands in the list as
 several estimators, each divided by their number. Only plain attributes, arrays and estimators are held, so that
-:mod:`perennial.registry.tracking` can store it without pickle.
+:mod:`perennial.registry.canonical` can store it without pickle.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ from perennial.errors import TrainingError
 from perennial.features import Panel, Rows, design
 from perennial.features.kernels import idle
 from perennial.features.panel import Floats
+from perennial.models.intervals import apply_intervals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +80,8 @@ class DirectForecaster:
 
     @property
     def forecast(self) -> Forecast:
-        """The forecast section the model was trained with."""
-        return Forecast.model_validate_json(self.settings)
+        """The forecast section the model was trained with, less the settings that have been abolished since."""
+        return Forecast.model_validate_json(self.settings, extra="ignore")
 
     def add(self, bags: Sequence[Any]) -> None:
         """Append a stage: the average of some estimators that were all fitted from the stages before."""
@@ -135,8 +136,6 @@ class DirectForecaster:
             threads: Cores to use; the result does not depend on it.
             group: Neighbouring rows that share an entity and an origin; a hint for speed.
         """
-        from perennial.models.intervals import apply_intervals
-
         mean = self.mean(self.design(panel, rows, threads), threads, group)
         over = retired(panel, rows, self.forecast.retired_after_days)
         mean[over] = 0

@@ -6,7 +6,7 @@ the unused bytes between the fields of records are zeroed, sets are sorted, and 
 compression (its result depends on the zlib at hand).
 
 Loading verifies the digest first, then holds every type that the file names against *our* list, and only then lets
-skops construct anything. This module is the only one beside :mod:`perennial.registry.tracking` that imports skops.
+skops construct anything. No other module imports skops.
 """
 
 import hashlib

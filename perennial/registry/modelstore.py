@@ -11,9 +11,9 @@ from perennial.errors import ConfigError, IntegrityError, RegistryError
 from perennial.registry.canonical import loads
 
 if TYPE_CHECKING:
-    from perennial.ledger import Ledger
+    from datetime import date
 
-_CONNECT_S, _REQUEST_S, _ATTEMPTS = 5, 30, 5
+    from perennial.ledger import Ledger
 
 
 class ModelStore:
@@ -90,25 +90,22 @@ class ModelStore:
             raise RegistryError(f"the model store at {self._root} did not take the model: {error}") from error
 
     def _filesystem(self) -> Any:
-        from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
+        from perennial.lake.files import s3_filesystem
 
-        settings = self._s3 or S3Settings()
-        return S3FileSystem(
-            region=settings.region,
-            endpoint_override=settings.endpoint_url,
-            connect_timeout=_CONNECT_S,
-            request_timeout=_REQUEST_S,
-            retry_strategy=AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
-        )
+        return s3_filesystem(self._s3 or S3Settings())
 
 
-def incumbent(ledger: "Ledger", store: ModelStore, model: str, role: Role = "champion") -> Incumbent | None:
+def incumbent(
+    ledger: "Ledger", store: ModelStore, model: str, role: Role = "champion", on: "date | None" = None
+) -> Incumbent | None:
     """Resolve a role through the ledger and load its model by digest; ``None`` while it is vacant.
+
+    With ``on``, the version that held the role for a run that stands on that date.
 
     Raises:
         IntegrityError: The stored bytes are not those that were judged.
     """
-    version = ledger.in_force(model, role)
+    version = ledger.in_force(model, role, on)
     if version is None:
         return None
     return Incumbent(version=version, model=loads(store.get(version.digest), version.digest))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from perennial.contracts import Verdict
 from perennial.reports.contents import ReportInput
 from perennial.reports.scoreboard import Difference, Scores, difference
-from perennial.reports.text import figure, plain
+from perennial.reports.text import NONE, figure, plain
 from perennial.reports.words import metric_words, part_name, sentence
 
 _SHOWN_REFUSALS = 3
@@ -49,6 +49,8 @@ def refusals(report: ReportInput, scores: Scores) -> tuple[str, ...]:
 
 def _refusal(row: GateRow) -> str:
     where = f" ({row.where})" if row.where else ""
+    if NONE in (row.candidate, row.other):
+        return f"{row.title}{where}: {row.reason}."
     text = f"{row.title}{where}: {row.candidate} against {row.other}"
     if row.difference.tone == "good":
         return f"{text}, better, but not by as much or not as surely as this gate asks."

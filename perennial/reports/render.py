@@ -40,7 +40,7 @@ def render_run(report: ReportInput) -> str:
     Style, script and pictures are inline. Its content security policy allows nothing else, not even another
     script, so that a name in the data that slipped through escaping could not run.
     """
-    css, script = _asset("run.css"), _asset("run.js")
+    css, script = asset("run.css"), asset("run.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _html().get_template("run.html.j2").render(css=css, script=script, script_digest=digest, **_context(report))
 
@@ -115,28 +115,22 @@ def _judgement(report: ReportInput, scores: Scores) -> dict[str, Any]:
     }
 
 
+def templates(**options: Any) -> Environment:
+    """Return an environment for the templates of this folder, in which a name without a value is an error."""
+    return Environment(
+        loader=FileSystemLoader(_HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, **options
+    )
+
+
 @cache
 def _html() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return templates(autoescape=True)
 
 
 @cache
 def _markdown() -> Environment:
     """Every value that a template prints passes through :func:`markdown`; only an encoded address does not."""
-    return Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=False,
-        finalize=_cell,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return templates(autoescape=False, finalize=_cell)
 
 
 def _cell(value: object) -> str:
@@ -144,5 +138,6 @@ def _cell(value: object) -> str:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return the text of a file of this folder: style or script, to be put into a page."""
     return (_HERE / name).read_text(encoding="utf-8")

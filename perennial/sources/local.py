@@ -42,7 +42,7 @@ def list_files(source: FileSource, env: Environment, base: Path) -> tuple[Item, 
     path = confine(source.path, env, base)
     found = sorted({confine(str(p), env, base) for p in _candidates(path, source) if p.is_file()})
     if not found:
-        raise SourceUnusable(f"no {source.format} file at {source.path!r} below {base}{_nearby(path)}")
+        raise SourceUnusable(f"no {source.kept_as} file at {source.path!r} below {base}{_nearby(path)}")
     return tuple(Item(uri=_uri(p, base), identity=fingerprint(p.stat())) for p in found)
 
 
@@ -67,7 +67,7 @@ def confine(path: str, env: Environment, base: Path) -> Path:
 
 def _candidates(path: Path, source: FileSource) -> Iterable[Path]:
     if path.is_dir():
-        below = path.rglob(f"*.{source.format}")
+        below = path.rglob(f"*.{source.kept_as}")
         return (p for p in below if not any(part[0] in "_." for part in p.relative_to(path).parts))
     if not re.search(r"[*?\[]", str(path)) or path.exists():
         return (path,)

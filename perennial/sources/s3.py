@@ -33,7 +33,7 @@ def list_objects(source: S3Source, env: Environment) -> tuple[Item, ...]:
         tags = {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", ())}
     keys = sorted(key for key in tags if _is_data(key, source))
     if not keys:
-        raise SourceUnusable(f"no .{source.format} object at {where}; it holds {sample(sorted(tags)) or 'nothing'}")
+        raise SourceUnusable(f"no .{source.kept_as} object at {where}; it holds {sample(sorted(tags)) or 'nothing'}")
     return tuple(Item(uri=f"s3://{source.bucket}/{key}", identity=tags[key]) for key in keys)
 
 
@@ -88,7 +88,7 @@ def allowed(bucket: str, env: Environment) -> str:
 def _is_data(key: str, source: S3Source) -> bool:
     below = key.removeprefix(source.prefix).split("/")
     hidden = any(part.startswith(("_", ".")) for part in below)
-    return key == source.prefix or (key.endswith(f".{source.format}") and not hidden)
+    return key == source.prefix or (key.endswith(f".{source.kept_as}") and not hidden)
 
 
 @lru_cache(maxsize=8)
