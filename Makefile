@@ -63,7 +63,7 @@ bench-gates: $(VENV)/.installed  ## the gates' own error rates
 	@$(BIN)/python -m benchmarks.gates
 
 bench-trees: $(VENV)/.installed  ## compiled tree inference against scikit-learn and LightGBM
-	@$(BIN)/python -m benchmarks.trees
+	@$(BIN)/python -m benchmarks.trees --data $(DATA)
 
 docs: $(VENV)/.installed  ## write the pages that are generated
 	$(BIN)/python docs/build.py
