@@ -35,8 +35,13 @@ SECTIONS = (
     ("`model`", config.ModelSettings),
     ("`evaluation`", config.EvaluationSettings),
     ("`gates`, a list", config.Gate),
+    ("`monitor`", config.Monitor),
+    ("`retrain`", config.Retraining),
+    ("`rollout`", config.Rollout),
+    ("`delivery`", config.Delivery),
     ("An environment: `configs/environments/<name>.yaml`", config.Environment),
     ("`s3`", config.S3Settings),
+    ("`channels.<name>`", config.Channel),
 )
 TAIL = """
 ## Expectations: `configs/<name>.checks.yaml`

@@ -15,6 +15,7 @@ from perennial.overview import ModelOverview
 
 METRICS = ("wape", "mase", "rmsse", "wrmsse", "bias", "instability")
 OUTCOMES = {"promoted": "green", "kept champion": "yellow", "not promoted": "yellow", "already done": "cyan"}
+OUTCOMES |= {"canary": "green", "shadow": "green", "awaiting approval": "yellow"}
 
 
 def run(record: RunRecord, home: Path) -> Iterable[Any]:

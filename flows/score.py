@@ -1,4 +1,4 @@
-"""The scoring graph: resolve the champion, extract, check, predict, publish."""
+"""The scoring graph: resolve the versions in force, extract, check, predict, publish."""
 
 from datetime import date
 
@@ -30,9 +30,9 @@ def score(pipeline: str, as_of: date | None = None, environment: str | None = No
     with open_run("score", pipeline, as_of, environment=environment) as run:
         if done := published(run):
             return Completed(name="Already published", message=f"{done.rows:,} rows", data=done)
-        model = resolve(run)
+        versions = resolve(run)
         landings = extract(run)
         snapshot = check(run, landings)
-        forecast = predict(run, snapshot, model)
-        publication = publish(run, forecast, model)
+        forecast = predict(run, snapshot, versions)
+        publication = publish(run, forecast, versions)
     return Completed(name="Published", message=f"{publication.rows:,} rows", data=publication)

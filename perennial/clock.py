@@ -1,12 +1,27 @@
 """The only place that reads the wall clock, so that tests and replays can set it."""
 
+import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from time import monotonic
 
 
 def system_now() -> datetime:
-    """Return the present moment in UTC."""
-    return datetime.now(UTC)
+    """Return the present moment in UTC.
+
+    ``PERENNIAL_NOW`` (ISO, with its zone) sets the clock for rehearsals: it stands at that moment when a process
+    first asks under this setting, and goes on from there.
+    """
+    given = os.environ.get("PERENNIAL_NOW")
+    if not given:
+        return datetime.now(UTC)
+    return datetime.fromisoformat(given).astimezone(UTC) + timedelta(seconds=monotonic() - _first_asked(given))
+
+
+@lru_cache(maxsize=1)
+def _first_asked(_given: str) -> float:
+    return monotonic()
 
 
 Now = Callable[[], datetime]

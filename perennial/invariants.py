@@ -2,12 +2,12 @@
 
 ===  =====================================================================================================
 I1   A version in force has a passing decision that is recorded, is not retired, and its bytes match.
-I2   A publication is whole and of one version: its files, rows, stamps and digests are those recorded.
+I2   A publication is whole: its files, rows, stamps and digests are those recorded, each version of it passed.
 I3   One run key has one version, one decision, one partition.
 I4   Rows are conserved: every landing accounts for each row, and the tables hold what was accepted.
 I5   A snapshot shows only landings that stand and were known at its cut-off.
 I6   Model bytes name no type that could run code.
-I7   Every change of a role has its event in the outbox.
+I7   Every change of a role, and every alert, has its event in the outbox.
 I8   The audit trail verifies and covers every fact.
 I9   Every version that was in force, and so may be again, keeps its bytes.
 ===  =====================================================================================================
@@ -22,14 +22,12 @@ import pyarrow as pa
 
 from perennial.clock import cutoff
 from perennial.config.models import Environment
-from perennial.contracts import Landing, ModelVersion, Publication, Role, Snapshot, StoredFile, TablePin
+from perennial.contracts import NOBODY, ROLES, Landing, ModelVersion, Publication, Snapshot, StoredFile, TablePin
 from perennial.errors import IntegrityError, PerennialError, sample
 from perennial.lake.tables import LANDING, Lake
 from perennial.ledger import Ledger, alias_key
 from perennial.registry.canonical import loads
 from perennial.registry.modelstore import ModelStore
-
-_ROLES: tuple[Role, ...] = ("champion", "canary")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +81,7 @@ def check_invariants(env: Environment, *, deep: bool = True) -> tuple[Violation,
 
 def _in_force(s: _Stores) -> Iterator[str]:
     for model in s.ledger.models():
-        for role in _ROLES:
+        for role in ROLES:
             version = s.ledger.in_force(model, role)
             if version is None:
                 continue
@@ -106,10 +104,13 @@ def _publications(s: _Stores) -> Iterator[str]:
     for pipeline in s.ledger.pipelines():
         table, published = f"{pipeline}.predictions", s.ledger.publications(pipeline)
         for one in published:
-            version = s.ledger.version(pipeline, one.version)
-            decision = s.ledger.decision(version.run_key) if version else None
-            if decision is None or not decision.promote:
-                yield f"{table} {one.as_of} is by version {one.version}, which never passed its gates"
+            for number in {one.version, *map(int, one.versions)} - {NOBODY}:
+                version = s.ledger.version(pipeline, number)
+                decision = s.ledger.decision(version.run_key) if version else None
+                if decision is None or not decision.promote:
+                    yield f"{table} {one.as_of} is by version {number}, which never passed its gates"
+            if one.versions.get(str(NOBODY), 0) != one.rungs.get("naive", 0):
+                yield f"{table} {one.as_of} has rows of no version that are not naive ones"
         if s.deep and published:
             newest = max(one.table_version for one in published)
             damaged = tuple(_damaged(s, table, newest, s.ledger.published_files(pipeline)))
@@ -123,9 +124,11 @@ def _partition(s: _Stores, table: str, one: Publication) -> Iterator[str]:
     if rows is None or rows.num_rows != one.rows:
         yield f"{table} {one.as_of} has {rows.num_rows if rows else 0} rows, {one.rows} were recorded"
         return
-    stamps = rows.group_by(["version", "as_of"]).aggregate([]).to_pylist()
-    if stamps != [{"version": one.version, "as_of": one.as_of}]:
-        yield f"{table} {one.as_of} is mixed: {sample(stamps)}"
+    counted = rows.group_by(["version", "as_of"]).aggregate([([], "count_all")]).to_pylist()
+    stamps = {(found["version"], found["as_of"]): found["count_all"] for found in counted}
+    recorded = one.versions or {str(one.version): one.rows}
+    if stamps != {(int(number), one.as_of): n for number, n in recorded.items()}:
+        yield f"{table} {one.as_of} is mixed: {sample(counted)}"
     if rows.group_by(["entity", "ds"]).aggregate([]).num_rows != rows.num_rows:
         yield f"{table} {one.as_of} has several forecasts for one entity and day"
 
@@ -135,11 +138,12 @@ def _run_keys(s: _Stores) -> Iterator[str]:
         versions = s.ledger.versions(model)
         if [v.version for v in versions] != list(range(1, len(versions) + 1)):
             yield f"the versions of {model} are not 1 to {len(versions)}"
-        promoted = {change.version for change in s.ledger.role_history(model) if change.role == "champion"}
+        promoted = {change.version for change in s.ledger.role_history(model)}
+        held = {one.version for one in s.ledger.waiting(model)} | s.ledger.rejected(model)
         for version in versions:
             decision = s.ledger.decision(version.run_key)
-            if decision and decision.promote and version.version not in promoted:
-                yield f"{_name(version)} was promoted, but never became champion"
+            if decision and decision.promote and version.version not in promoted | held:
+                yield f"{_name(version)} was promoted, but never came into force, nor waits for approval"
         numbers = Counter(v.mlflow_version for v in versions if v.mlflow_version)
         yield from (f"{model}: MLflow's version {n} stands for {k} versions" for n, k in numbers.items() if k > 1)
 
@@ -225,6 +229,8 @@ def _events(s: _Stores) -> Iterator[str]:
         for n, change in enumerate(s.ledger.role_history(model), 1):
             if alias_key(model, n) not in queued:
                 yield f"the change of {model}'s {change.role} to {change.version} has no event"
+    told = s.ledger.event_keys("alert")
+    yield from (f"{one.key} was opened, but nobody will be told" for one in s.ledger.alerts() if one.key not in told)
 
 
 def _kept(s: _Stores) -> Iterator[str]:
@@ -232,7 +238,7 @@ def _kept(s: _Stores) -> Iterator[str]:
         return
     for model in s.ledger.models():
         was = {change.version for change in s.ledger.role_history(model)}
-        now = {version.version for role in _ROLES if (version := s.ledger.in_force(model, role))}
+        now = {version.version for role in ROLES if (version := s.ledger.in_force(model, role))}
         for version in s.ledger.versions(model):
             if version.version in was - now:
                 yield from _bytes(s, version)

@@ -15,7 +15,9 @@ from perennial.contracts import (
     Incumbent,
     Landing,
     ModelVersion,
+    Outcome,
     Prepared,
+    RoleChange,
     RunRecord,
     Score,
     Snapshot,
@@ -120,7 +122,15 @@ def register(
     version = _registered(run, snapshot, candidate, scores, page)
     fault_point("registration.recorded")
     champion = run.ledger.in_force(run.name)
-    run.ledger.commit_decision(run.lease, version, decision, as_of=run.as_of, actor=run.lease.holder)
+    change = run.ledger.commit_decision(
+        run.lease,
+        version,
+        decision,
+        as_of=run.as_of,
+        actor=run.lease.holder,
+        strategy=run.cfg.rollout.strategy,
+        approval=run.cfg.rollout.approval == "required",
+    )
     fault_point("registration.committed")
     if run.ledger.pending("alias"):
         reconcile(run.ledger, run.workspace.registry)
@@ -130,7 +140,7 @@ def register(
         run_key=version.run_key,
         pipeline=run.name,
         as_of=run.as_of,
-        outcome="promoted" if decision.promote else "kept champion" if champion else "not promoted",
+        outcome=_outcome(decision, change, champion),
         version=version.version,
         champion=_champion(run),
         summary=decision.summary + before,
@@ -166,6 +176,14 @@ def _registered(run: Run, snapshot: Snapshot, candidate: Candidate, scores: Eval
     )
     fault_point("mlflow.registered")
     return run.ledger.record_registration(run.lease, run.name, known.version, mlflow_run, mlflow_version)
+
+
+def _outcome(decision: Decision, change: RoleChange | None, champion: ModelVersion | None) -> Outcome:
+    if not decision.promote:
+        return "kept champion" if champion else "not promoted"
+    if change is None:
+        return "awaiting approval"
+    return "promoted" if change.role == "champion" else change.role
 
 
 def _champion(run: Run) -> int | None:

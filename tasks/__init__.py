@@ -13,6 +13,13 @@ from tasks.register import register  # isort: skip
 from tasks.resolve import resolve  # isort: skip
 from tasks.predict import predict  # isort: skip
 from tasks.publish import publish, published  # isort: skip
+from tasks.measure import measure  # isort: skip
+from tasks.roll_out import roll_out  # isort: skip
+from tasks.judge import judge  # isort: skip
+from tasks.alert import alert  # isort: skip
+from tasks.fleet import fleet  # isort: skip
+from tasks.agenda import agenda, close, failure, wants_retrain  # isort: skip
+from tasks.deliver import deliver  # isort: skip
 
 __all__ = [  # noqa: RUF022 - the order of the graph
     "extract",
@@ -29,4 +36,14 @@ __all__ = [  # noqa: RUF022 - the order of the graph
     "resolve",
     "predict",
     "publish",
+    "measure",
+    "roll_out",
+    "judge",
+    "alert",
+    "fleet",
+    "agenda",
+    "failure",
+    "deliver",
+    "wants_retrain",
+    "close",
 ]

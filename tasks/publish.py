@@ -6,13 +6,12 @@ Policy: the partition first, the ledger row that names it last; a date that is p
 import logging
 from dataclasses import replace
 
-import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from perennial import publishing
-from perennial.context import Run
-from perennial.contracts import Incumbent, Publication
+from perennial.context import Run, peak_mib
+from perennial.contracts import Forecasts, Publication, Serving
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +24,14 @@ def published(run: Run) -> Publication | None:
 
 
 @task(name="publish", cache_policy=NO_CACHE)
-def publish(run: Run, forecast: pa.Table, current: Incumbent) -> Publication:
+def publish(run: Run, made: Forecasts, versions: Serving) -> Publication:
     """Append the partition and record it.
 
     Raises:
         TrainingError: A prediction is not a finite number; nothing was published.
     """
     with run.stage("publish"):
-        done = publishing.publish(run, forecast, current.version)
+        done = publishing.publish(run, made, versions.champion.version)
+    run.record = {"rows": done.rows, "seconds": dict(run.seconds), "peak_mib": peak_mib()}
     log.info("%s rows for %s to %s", f"{done.rows:,}", done.first, done.last)
     return done

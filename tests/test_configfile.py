@@ -97,6 +97,11 @@ def test_a_valid_pipeline_is_loaded(tmp_path: Path) -> None:
         ("split.step", 29, "holdout 28 is shorter than step 29"),
         ("guards.max_value", -1.0, "min_value 0 lies above max_value -1"),
         ("model.quantiles", [0.5, 0.5], "must increase"),
+        ("monitor.slices", ["colour"], r"monitor\.slices\.0: `colour` is not in evaluation\.slices"),
+        ("monitor.bad", 4, "can never happen"),
+        ("rollout.by", "colour", "`colour` is not in forecast.static"),
+        ("rollout.min_days", 8, "8 is more than days: 7"),
+        ("delivery.deadline", "7 o'clock", "should match pattern"),
         ("timezone", "Europe/Londn", "did you mean `Europe/London`"),
     ],
 )

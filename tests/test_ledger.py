@@ -339,7 +339,7 @@ def test_a_newer_ledger_is_refused(url: str) -> None:
     ledger = Ledger.open(url)
     with transaction(ledger._engine, write=True) as tx:
         tx.execute(update(meta).values(schema_version=99))
-    with pytest.raises(LedgerError, match="version 99, this program knows version 1"):
+    with pytest.raises(LedgerError, match="version 99, this program knows version 2"):
         Ledger.open(url)
 
 

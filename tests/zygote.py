@@ -73,8 +73,7 @@ def main() -> None:
     import sklearn.ensemble  # noqa: F401
     import skops.io  # noqa: F401
 
-    import flows.retrain
-    import flows.score  # noqa: F401
+    import flows.day  # noqa: F401 - and with it retrain, score and monitor
     import perennial.kinds.forecast  # noqa: F401
 
     for line in sys.stdin:
@@ -100,11 +99,10 @@ def _work(order: dict[str, Any], writer: int) -> None:
     code = 1
     try:
         os.environ.update(order["env"])
-        from flows.retrain import retrain
-        from flows.score import score
+        from flows import day
         from perennial.contracts import to_json
 
-        flow = {"retrain": retrain, "score": score}[order["flow"]]
+        flow = {"retrain": day.retrain, "score": day.score, "monitor": day.monitor, "day": day.day}[order["flow"]]
         record = flow(order["pipeline"], date.fromisoformat(order["as_of"]))
         os.write(writer, json.dumps(to_json(record)).encode())
         code = 0

@@ -21,7 +21,7 @@ Finding = tuple[Place, str]
 
 def problems(config: Pipeline, document: Document) -> list[Problem]:
     """Return everything in which the sections of a pipeline contradict one another."""
-    rules = (_columns, _covariates, _times, _model, _evaluation, _gates)
+    rules = (_columns, _covariates, _times, _model, _evaluation, _gates, _daily)
     return [document.problem(place, message) for rule in rules for place, message in rule(config)]
 
 
@@ -111,6 +111,16 @@ def _gates(config: Pipeline) -> Iterator[Finding]:
             yield (*place, "against"), f"no baseline has quantiles, which {gate.metric} needs; use bound or champion"
         if needs_quantiles and not config.model.quantiles:
             yield (*place, "metric"), f"{gate.metric} needs quantiles; fill model.quantiles"
+
+
+def _daily(config: Pipeline) -> Iterator[Finding]:
+    slices = config.monitor.slices or ()
+    yield from _unknown(("monitor", "slices"), slices, config.evaluation.slices, "evaluation.slices")
+    rollout = config.rollout
+    if rollout.by is not None:
+        yield from _choice(("rollout", "by"), rollout.by, config.forecast.static, "forecast.static")
+    if rollout.min_days > rollout.days:
+        yield ("rollout", "min_days"), f"{rollout.min_days} is more than days: {rollout.days}; use min_days <= days"
 
 
 def _unknown(place: Place, names: Iterable[str], allowed: Iterable[str], source: str) -> Iterator[Finding]:

@@ -25,6 +25,8 @@ from perennial.errors import ConfigError
 M = TypeVar("M", bound=Section)
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)((?::-[^}]*)?)\}")
+OPERATION = {"description", "owner", "monitor", "retrain", "rollout", "delivery"}
+"""Sections that no trained model depends on: changing them gives no new run key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ def load_pipeline(path: Path) -> Loaded:
         raise yamlsafe.combined(document.name, problems)
     checks = checks_path(path)
     content = {
-        "pipeline": config.model_dump(mode="json"),
+        "pipeline": config.model_dump(mode="json", exclude=OPERATION),
         "checks": suites.parse(checks)[0].value if checks.exists() else None,
     }
     return Loaded(config=config, path=path, digest=_digest(content), text=document.text)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from perennial.config.operation import Channel, Delivery, Monitor, Retraining, Rollout
 from perennial.config.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -257,6 +258,10 @@ class Pipeline(Section):
     model: ModelSettings = ModelSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     gates: tuple[Gate, ...] = Field(min_length=1)
+    monitor: Monitor = Monitor()
+    retrain: Retraining = Retraining()
+    rollout: Rollout = Rollout()
+    delivery: Delivery = Delivery()
 
 
 # --- where things are kept ---------------------------------------------------------------------------------
@@ -284,6 +289,10 @@ class Environment(Section):
     connections: dict[Name, str] = Field(default_factory=dict, description="SQLAlchemy URLs of SQL sources.")
     s3: S3Settings = S3Settings()
     threads: int = Field(0, ge=0, description="Cores a run may use; 0: those that are free.")
+    channels: dict[Name, Channel] = Field(default_factory=dict, description="Where alerts are sent.")
+    retrain: Literal["call", "event"] = Field(
+        "call", description="How `day` has a model trained: itself, or by an event that an automation answers."
+    )
     prefect: Literal["background", "configured"] = Field(
         "background",
         description="background: use or start one server on loopback; configured: what PREFECT_API_URL says.",

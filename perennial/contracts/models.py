@@ -1,18 +1,26 @@
 """What was trained, registered, put in force and published."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from perennial.contracts.data import StoredFile
 from perennial.contracts.evaluation import Score, Verdict
 
-Role = Literal["champion", "canary"]
+Role = Literal["champion", "canary", "shadow"]
+ROLES: tuple[Role, ...] = get_args(Role)
+Strategy = Literal["immediate", "canary", "shadow"]
+"""How a version that passed its gates comes into force."""
+Outcome = Literal["promoted", "kept champion", "not promoted", "already done", "canary", "shadow", "awaiting approval"]
+"""How a retrain ended; from ``canary`` on every gate was passed, and the version is not in force for all."""
 Rung = Literal["challenger", "champion", "stale_features", "last_forecast", "naive"]
+NOBODY = 0
+"""Stamped as the version of predictions that no model made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +95,37 @@ class Incumbent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What a date is scored with.
+
+    Attributes:
+        champion: The version in force.
+        trial: A version on trial beside it, if there is one.
+        role: ``canary`` (published for its cohort) or ``shadow`` (published to nobody); "" without a trial.
+    """
+
+    champion: Incumbent
+    trial: Incumbent | None = None
+    role: Literal["", "canary", "shadow"] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecasts:
+    """What a date's scoring made.
+
+    Attributes:
+        published: Stamped rows for readers.
+        beside: Stamped rows that nobody is shown, to judge a trial by: the champion's for a canary's cohort, or
+            a shadow's; ``None`` without a trial.
+        inputs: What the champion's model was given, for some entities; ``None`` if no model was asked.
+    """
+
+    published: pa.Table
+    beside: pa.Table | None = None
+    inputs: pa.Table | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoleChange:
     """One change of what is in force; ``version`` is ``None`` when the role was vacated."""
 
@@ -107,6 +146,8 @@ class Publication:
     Attributes:
         rungs: Rows by the rung of the delivery ladder that produced them.
         files: Delta data files of the partition, with digests.
+        versions: Rows by model version: the champion's, a canary's for its cohort, ``"0"`` for none.
+        kept: Files of what was kept beside it: predictions that nobody is shown, and logged model input.
         fresh: False when the partition had already been there and nothing was done.
     """
 
@@ -122,6 +163,8 @@ class Publication:
     rungs: Mapping[str, int]
     files: tuple[StoredFile, ...]
     published_at: datetime
+    versions: Mapping[str, int] = field(default_factory=dict)
+    kept: tuple[StoredFile, ...] = ()
     fresh: bool = True
 
 
@@ -133,7 +176,7 @@ class RunRecord:
     run_key: str
     pipeline: str
     as_of: date
-    outcome: Literal["promoted", "kept champion", "not promoted", "already done"]
+    outcome: Outcome
     version: int
     champion: int | None
     summary: str

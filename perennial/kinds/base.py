@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from perennial.config.models import Pipeline
-from perennial.contracts import Evaluation, Read, Snapshot, Split, Training
+from perennial.contracts import Evaluation, Read, Snapshot, Split, TestRows, Training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class Fitted:
 
 
 class Kind(Protocol):
-    """One kind of problem: a module with these five functions."""
+    """One kind of problem: a module with these functions."""
 
     def load(self, cfg: Pipeline, snapshot: Snapshot, read: Read) -> Any:
         """Bring the rows of a snapshot into the form the other functions take."""
@@ -39,3 +40,18 @@ class Kind(Protocol):
 
     def predict(self, data: Any, cfg: Pipeline, model: Any, *, threads: int) -> Iterator[pa.RecordBatch]:
         """Yield the forecast of every entity that follows the as-of date."""
+
+    def backtest(self, data: Any, cfg: Pipeline, model: Any, as_of: date, *, threads: int) -> TestRows:
+        """Forecast again, as contender ``served``, what a version of ``as_of`` was judged on."""
+
+    def mature(self, data: Any, cfg: Pipeline, published: pa.Table) -> TestRows:
+        """Put published predictions, as contender ``served``, beside the truth that is known and the baselines."""
+
+    def inputs(self, data: Any, cfg: Pipeline, model: Any, as_of: date, *, threads: int) -> pa.Table:
+        """Return the model's input, one row per entity, for the period after ``as_of``, knowing only up to it."""
+
+    def naive(self, data: Any, cfg: Pipeline, as_of: date) -> Iterator[pa.RecordBatch]:
+        """Yield predictions for the horizon after ``as_of`` that need no model."""
+
+    def units(self, data: Any, cfg: Pipeline, as_of: date) -> pa.Table:
+        """Return ``entity``, ``unit`` (what a cohort is made of) and ``size`` of all that was known on ``as_of``."""

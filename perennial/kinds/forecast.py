@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ import pyarrow as pa
 
 from perennial.config.models import Pipeline
 from perennial.config.section import flat
-from perennial.contracts import ENTITY, TIME, Evaluation, Read, Snapshot, Split, Training, Window
+from perennial.contracts import ENTITY, TIME, Evaluation, Read, Snapshot, Split, Training
 from perennial.errors import ConfigError, TrainingError, sample
 from perennial.evaluation.scores import per_entity, score
 from perennial.features import Panel, Rows, feature_names, level_names, read_panel
@@ -19,11 +18,16 @@ from perennial.kinds.base import Fitted
 from perennial.kinds.charts import charts
 from perennial.kinds.coverage import warn_of_gaps
 from perennial.kinds.sampling import CALIBRATION_ROWS, draw, require, split_days
+from perennial.kinds.served import backtest, inputs, mature, naive, quantile_column, units
+from perennial.kinds.splitting import split
 from perennial.kinds.testrows import test_rows
 from perennial.models import estimators
 from perennial.models.baselines import BASELINES
 from perennial.models.forecaster import DirectForecaster
 from perennial.models.intervals import fit_intervals
+
+__all__ = ["backtest", "evaluate", "inputs", "load", "mature", "naive", "predict", "quantile_column", "split", "train"]
+__all__ += ["units"]
 
 EXAMPLE_ROWS = 5
 RANGE = 25.0
@@ -39,28 +43,6 @@ BLOCK = 8_192
 def load(cfg: Pipeline, snapshot: Snapshot, read: Read) -> Panel:
     """Gather the rows of a snapshot into a panel; see :func:`perennial.features.read_panel`."""
     return read_panel(cfg, snapshot, read)
-
-
-def split(data: Panel, cfg: Pipeline) -> Split:
-    """Divide history into training days and rolling-origin test windows.
-
-    Raises:
-        TrainingError: There are fewer days of history than are held out.
-    """
-    as_of, held = data.as_of, cfg.split.holdout
-    train_end = as_of - timedelta(days=held + cfg.split.gap)
-    end = data.column(train_end)
-    if end < 0:
-        raise TrainingError(
-            f"{cfg.pipeline}: {data.n_days} days of history, but split.holdout + split.gap is "
-            f"{held + cfg.split.gap}; wait for more history or hold out less"
-        )
-    windows = tuple(
-        Window(origin=as_of - timedelta(days=left), horizon=min(cfg.forecast.horizon, left))
-        for left in range(held, 0, -cfg.split.step)
-    )
-    new = data.entities[data.first > end]
-    return Split(train_end=train_end, windows=windows, entities=data.n_entities, new_entities=tuple(map(str, new)))
 
 
 def train(data: Panel, split: Split, cfg: Pipeline, *, champion: DirectForecaster | None, threads: int) -> Fitted:
@@ -133,13 +115,6 @@ def predict(data: Panel, cfg: Pipeline, model: DirectForecaster, *, threads: int
         entities = np.arange(start, min(start + BLOCK, data.n_entities), dtype=np.int32)
         rows = grid(entities, origin, columns)
         yield _batch(data, rows, model, threads, group=len(columns))
-
-
-def quantile_column(level: float) -> str:
-    """Return the column name of a quantile level: 0.05 -> ``q05``, 0.975 -> ``q97_5``."""
-    text = f"{level * 100:.4f}".rstrip("0").rstrip(".")
-    whole, _, rest = text.partition(".")
-    return f"q{whole.zfill(2)}" + (f"_{rest}" if rest else "")
 
 
 def targets(panel: Panel, rows: Rows) -> Floats:

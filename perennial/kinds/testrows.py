@@ -35,7 +35,43 @@ def test_rows(
     found = {name: model.predict(panel, asked, threads=threads) for name, model in models.items()}
     levels = sorted(set.intersection(*[set(m.levels) for m in models.values()])) if models else []
     at = {name: [model.levels.index(level) for level in levels] for name, model in models.items()}
-    end = panel.column(split.train_end)
+    forecasts = {name: prediction.mean for name, prediction in found.items()}
+    origins = np.array([panel.column(one.origin) for one in split.windows])
+    return rows_of(
+        panel,
+        cfg,
+        panel.column(split.train_end),
+        asked,
+        window,
+        forecasts=forecasts | naive_forecasts(panel, asked, window, origins, baselines),
+        levels=tuple(levels),
+        quantiles={name: prediction.quantiles[:, at[name]] for name, prediction in found.items()} if levels else {},
+    )
+
+
+def rows_of(
+    panel: Panel,
+    cfg: Pipeline,
+    end: int,
+    asked: Rows,
+    window: npt.NDArray[np.int16],
+    *,
+    forecasts: Mapping[str, Floats],
+    levels: tuple[float, ...] = (),
+    quantiles: Mapping[str, Floats] | None = None,
+) -> TestRows:
+    """Put forecasts of known days beside the truth and what the metrics need to weigh them.
+
+    Args:
+        panel: What is known.
+        cfg: Slices and weights.
+        end: Column up to which scales, weights and slices are computed.
+        asked: The rows; each target is known.
+        window: Index of the origin of each row.
+        forecasts: Point forecasts by contender, each of shape (n_rows,).
+        levels: Quantile levels.
+        quantiles: Quantile forecasts by contender.
+    """
     groups = _groups(panel, cfg)
     history = panel.y[:, : end + 1]
     scale_sq = mean_change(history, panel.started(end), 1, squared=True)
@@ -46,12 +82,9 @@ def test_rows(
         horizon=asked.horizon.astype(np.int16),
         day=(asked.target + panel.first_day).astype(np.int32),
         y=panel.y[asked.entity, asked.target],
-        forecasts={
-            **{name: prediction.mean for name, prediction in found.items()},
-            **{name: _naive(make, panel, split, asked, window) for name, make in baselines.items()},
-        },
-        levels=tuple(levels),
-        quantiles={name: prediction.quantiles[:, at[name]] for name, prediction in found.items()} if levels else {},
+        forecasts=forecasts,
+        levels=levels,
+        quantiles=quantiles or {},
         scale_abs=mean_change(history, panel.started(end), SEASON, squared=False),
         scale_sq=scale_sq,
         weight=_weight(panel, end, cfg),
@@ -87,18 +120,21 @@ def _asked(panel: Panel, split: Split) -> tuple[Rows, npt.NDArray[np.int16]]:
     return Rows(entity=entity, origin=origins, horizon=horizon), np.concatenate(index)
 
 
-def _naive(
-    make: Callable[[Panel, int, int], Floats],
+def naive_forecasts(
     panel: Panel,
-    split: Split,
     asked: Rows,
     window: npt.NDArray[np.int16],
-) -> Floats:
-    out = np.empty(len(asked), dtype=np.float32)
-    for k, settings in enumerate(split.windows):
+    origins: npt.NDArray[np.int64],
+    baselines: Mapping[str, Callable[[Panel, int, int], Floats]],
+) -> dict[str, Floats]:
+    """Forecast rows with every baseline, each standing on the origin of the row's window."""
+    out = {name: np.empty(len(asked), dtype=np.float32) for name in baselines}
+    for k, origin in enumerate(origins):
         mine = window == k
-        table = make(panel, panel.column(settings.origin), settings.horizon)
-        out[mine] = table[asked.entity[mine], asked.horizon[mine] - 1]
+        if mine.any():
+            horizon = int(asked.horizon[mine].max())
+            for name, make in baselines.items():
+                out[name][mine] = make(panel, int(origin), horizon)[asked.entity[mine], asked.horizon[mine] - 1]
     return out
 
 

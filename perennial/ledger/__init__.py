@@ -13,11 +13,12 @@ Example:
 from perennial.ledger.data import DataFacts
 from perennial.ledger.facts import Event, LandingStatus, Run
 from perennial.ledger.lock import Lease
-from perennial.ledger.models import ModelFacts
+from perennial.ledger.operation import OperationFacts
 from perennial.ledger.outbox import DeliveryFacts, alias_key
+from perennial.ledger.rollouts import RolloutFacts
 
 
-class Ledger(DataFacts, ModelFacts, DeliveryFacts):
+class Ledger(DataFacts, RolloutFacts, DeliveryFacts, OperationFacts):
     """One ledger, in SQLite or PostgreSQL."""
 
 

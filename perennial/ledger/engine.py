@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from perennial.errors import ConfigError, LedgerError
 from perennial.ledger.lock import file_lock
-from perennial.ledger.schema import SCHEMA, SCHEMA_VERSION, meta, metadata
+from perennial.ledger.schema import SCHEMA, SCHEMA_VERSION, UPGRADABLE, meta, metadata
 
 _BUSY_S = 60
 _CREATION_KEY = 7_363_202_101
@@ -105,6 +105,8 @@ def create(engine: Engine) -> None:
         _create_sqlite(engine)
     elif found is None:
         _create_postgres(engine)
+    elif found is not None and found in UPGRADABLE:
+        _upgrade(engine)
     elif found != SCHEMA_VERSION:
         known = f"this program knows version {SCHEMA_VERSION}"
         raise LedgerError(f"the ledger at {where(engine)} has version {found}, {known}; upgrade Perennial")
@@ -134,6 +136,15 @@ def _create_postgres(engine: Engine) -> None:
         tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_KEY})
         tx.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
         _create_tables(tx)
+
+
+def _upgrade(engine: Engine) -> None:
+    """Add the tables that are new since the ledger was created; nothing that is recorded changes."""
+    with transaction(engine, write=True) as tx:
+        metadata.create_all(tx)
+        if engine.dialect.name == "postgresql":  # SQLite does not mind
+            tx.execute(text(f"ALTER TABLE {SCHEMA}.leases ALTER COLUMN pipeline TYPE varchar(80)"))
+        tx.execute(meta.update().values(schema_version=SCHEMA_VERSION))
 
 
 def _create_tables(tx: Connection) -> None:

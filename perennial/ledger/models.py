@@ -5,12 +5,12 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, select
 
-from perennial.contracts import Decision, ModelVersion, Role, RoleChange
+from perennial.contracts import ROLES, Decision, ModelVersion, Role, RoleChange, Strategy
 from perennial.errors import LedgerError, Refused, sample
 from perennial.ledger.codec import canonical, decode, encode
 from perennial.ledger.lock import Lease
 from perennial.ledger.outbox import alias_key, enqueue
-from perennial.ledger.schema import decisions, role_changes, versions
+from perennial.ledger.schema import decisions, role_changes, rollouts, versions
 from perennial.ledger.store import Store
 
 
@@ -72,7 +72,7 @@ class ModelFacts(Store):
         _owned(lease, model)
         with self._write(lease, "retired") as tx:
             self._existing(tx, model, version)
-            for role in ("champion", "canary"):
+            for role in ROLES:
                 last = self._last_change(tx, model, role)
                 if last and last["version"] == version:
                     raise Refused(f"{model} {version} is the {role}; give the role to another version first")
@@ -102,14 +102,32 @@ class ModelFacts(Store):
     # --- decisions and roles -------------------------------------------------------------------------------
 
     def commit_decision(
-        self, lease: Lease, version: ModelVersion, decision: Decision, *, as_of: date, actor: str
+        self,
+        lease: Lease,
+        version: ModelVersion,
+        decision: Decision,
+        *,
+        as_of: date,
+        actor: str,
+        strategy: Strategy = "immediate",
+        approval: bool = False,
     ) -> RoleChange | None:
-        """Record all verdicts on a version and, if it is promoted, make it the champion: in one transaction.
+        """Record all verdicts on a version and, if it passed, give it a role: in one transaction.
 
         The first decision on a run key stands: a repeated call returns what it led to.
 
+        Args:
+            lease: The lease of the run.
+            version: The version that was judged.
+            decision: All verdicts.
+            as_of: Business date.
+            actor: Who decides, for the audit trail.
+            strategy: ``immediate``: champion at once; ``canary`` or ``shadow``: that role, beside the champion.
+                The first version of all becomes champion whatever it says.
+            approval: A person must say yes first; see :meth:`review`.
+
         Returns:
-            The change of the champion; ``None`` if the version was not promoted.
+            The change of a role; ``None`` if the version did not pass, or waits for approval.
 
         Raises:
             LedgerError: There is no such version, or the lease is for another model.
@@ -123,16 +141,24 @@ class ModelFacts(Store):
                 row |= {"as_of": as_of, "promote": decision.promote, "fact": encode(decision)}
                 row |= {"decided_at": self._now()}
                 self._put(tx, decisions, row, action="decision", actor=actor)
-                change = self._promote(tx, version, decision, as_of, actor) if decision.promote else None
+                change = None
+                if decision.promote:
+                    plan = {"run_key": version.run_key, "model": version.model, "version": version.version}
+                    plan |= {"strategy": strategy, "approval": approval}
+                    self._put(tx, rollouts, plan, action="rollout planned", actor=actor)
+                    if not approval:
+                        change = self._let_in(tx, version, strategy, as_of, actor, decision.summary)
             else:
                 change = self._promotion_of(tx, version) if known else None
         self._anchor()
         return change
 
-    def _promote(
-        self, tx: Connection, version: ModelVersion, decision: Decision, as_of: date, actor: str
+    def _let_in(
+        self, tx: Connection, version: ModelVersion, strategy: str, as_of: date, actor: str, reason: str
     ) -> RoleChange:
-        return self._change(tx, version.model, "champion", version.version, as_of, actor, decision.summary)
+        champion = self._last_change(tx, version.model, "champion")
+        role: Role = "champion" if not (champion and champion["version"]) or strategy == "immediate" else strategy  # type: ignore[assignment]
+        return self._change(tx, version.model, role, version.version, as_of, actor, reason)
 
     def change_role(
         self, lease: Lease, model: str, role: Role, version: int | None, *, as_of: date, actor: str, reason: str
@@ -249,7 +275,6 @@ class ModelFacts(Store):
     def _promotion_of(tx: Connection, version: ModelVersion) -> RoleChange | None:
         of_version = (
             role_changes.c.model == version.model,
-            role_changes.c.role == "champion",
             role_changes.c.version == version.version,
         )
         first = select(role_changes).where(*of_version).order_by(role_changes.c.position).limit(1)

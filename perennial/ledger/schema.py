@@ -25,8 +25,10 @@ from sqlalchemy import (
 
 SCHEMA = "perennial"
 """Name of the PostgreSQL schema; SQLite has none."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with every change of the tables; an older program refuses a newer ledger."""
+UPGRADABLE = (1,)
+"""Earlier versions that only lack tables."""
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -67,7 +69,7 @@ meta = Table(
 leases = Table(
     "leases",
     metadata,
-    Column("pipeline", String(64), primary_key=True),
+    Column("pipeline", String(80), primary_key=True),  # a pipeline's name, perhaps with a suffix
     Column("token", Integer, nullable=False),
     Column("holder", Text, nullable=False),
     Column("acquired_at", UtcTime, nullable=False),
@@ -198,5 +200,49 @@ audit = Table(
     Index("audit_subject", "subject", "seq"),
 )
 
-AUDITED = (runs, landings, snapshots, versions, decisions, role_changes, publications)
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("run_key", String(64), primary_key=True),
+    Column("model", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("strategy", String(16), nullable=False),
+    Column("approval", Boolean, nullable=False),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("model", String(64), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("verdict", String(16), nullable=False),
+    Column("as_of", Date, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+
+measurements = Table(
+    "measurements",
+    metadata,
+    Column("pipeline", String(64), primary_key=True),
+    Column("as_of", Date, primary_key=True),
+    Column("fact", Json, nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("key", String(160), primary_key=True),
+    Column("pipeline", String(64), nullable=False, index=True),
+    Column("cause", String(32), nullable=False),
+    Column("opened", Date, nullable=False),
+    Column("closed", Date),
+    Column("fact", Json, nullable=False),
+)
+
+AUDITED = (
+    *(runs, landings, snapshots, versions, decisions, role_changes, publications),
+    *(rollouts, reviews, measurements, alerts),
+)
 """Tables whose every change is in the audit chain; leases and the outbox carry no facts of their own."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from perennial.config.models import Environment
+from perennial.contracts import ROLES
 from perennial.errors import PerennialError, RegistryError
 from perennial.faults import fault_point
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from perennial.ledger import Ledger
 
 log = logging.getLogger(__name__)
-_ROLES: tuple["Role", ...] = ("champion", "canary")
 _PATIENCE_S = 2.0
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "postgresql+psycopg": 5432}
 
@@ -49,7 +49,7 @@ def reconcile(ledger: "Ledger", registry: Aliases) -> int:
     """
     events = ledger.pending("alias")
     try:
-        changed = sum(_follow(ledger, registry, model, role) for model in ledger.models() for role in _ROLES)
+        changed = sum(_follow(ledger, registry, model, role) for model in ledger.models() for role in ROLES)
     except RegistryError as error:
         log.warning("MLflow's aliases do not follow yet: %s", error)
         for event in events:

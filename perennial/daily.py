@@ -1,0 +1,100 @@
+"""Business dates: which are still to be done, and what was done on each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from perennial.contracts import Health, Measurement, Publication, RunRecord, to_json
+
+if TYPE_CHECKING:
+    from perennial.context import Run, Workspace
+
+FLOW = "day"
+DONE = "succeeded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayRecord:
+    """What was done on one business date.
+
+    Attributes:
+        rows: Published forecasts.
+        rung: Rungs of the delivery ladder behind them, best first.
+        findings: Number of things found wrong.
+        retrain: How a retrain ended; empty if none was wanted.
+    """
+
+    pipeline: str
+    as_of: date
+    rows: int
+    rung: str
+    health: Health
+    findings: int
+    retrain: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agenda:
+    """What a ``day`` run has before it.
+
+    Attributes:
+        dates: Business dates to be done, oldest first; empty when the asked one is done.
+        untrained: Whether no model is in force on the first of them yet.
+        timeout_s: Seconds a score run may take before the next rung takes over.
+    """
+
+    pipeline: str
+    dates: tuple[date, ...]
+    untrained: bool
+    timeout_s: int
+
+
+def agenda(workspace: "Workspace", pipeline: str, as_of: date | None) -> Agenda:
+    """Return the dates that were missed up to ``as_of``, and that one, each unless it is done.
+
+    A pipeline that was never run starts with the asked date; one that stood still catches up on the last
+    ``delivery.catch_up_days``.
+    """
+    cfg = workspace.pipeline(pipeline).config
+    day = as_of or workspace.business_date(cfg)
+    done = {run.as_of for run in workspace.ledger.runs(cfg.pipeline) if run.flow == FLOW and run.status == DONE}
+    dates = missing(done, day, cfg.delivery.catch_up_days)
+    untrained = bool(dates) and workspace.ledger.in_force(cfg.pipeline, on=dates[0]) is None
+    return Agenda(pipeline=cfg.pipeline, dates=dates, untrained=untrained, timeout_s=cfg.delivery.timeout_s)
+
+
+def missing(done: set[date], asked: date, catch_up_days: int) -> tuple[date, ...]:
+    """Return the dates to be done, oldest first.
+
+    Example:
+        >>> missing({date(2024, 1, 1)}, date(2024, 1, 3), 14)
+        (datetime.date(2024, 1, 2), datetime.date(2024, 1, 3))
+    """
+    if asked in done:
+        return ()
+    before = [day for day in done if day < asked]
+    if not before:
+        return (asked,)
+    first = max(max(before) + timedelta(days=1), asked - timedelta(days=catch_up_days))
+    return tuple(first + timedelta(days=n) for n in range((asked - first).days + 1))
+
+
+def close(run: "Run", publication: Publication, measured: Measurement, retrained: RunRecord | None) -> DayRecord:
+    """Say what was done on the run's date; once the run has ended so, the date is done."""
+    record = DayRecord(
+        pipeline=run.name,
+        as_of=run.as_of,
+        rows=publication.rows,
+        rung=_rungs(tuple(publication.rungs)),
+        health=measured.health,
+        findings=len(measured.findings),
+        retrain=retrained.outcome if retrained else "",
+    )
+    run.record = to_json(record)
+    return record
+
+
+def _rungs(found: Sequence[str]) -> str:
+    order = ("challenger", "champion", "stale_features", "last_forecast", "naive")
+    return " and ".join(sorted(found, key=order.index)).replace("_", " ")

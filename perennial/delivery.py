@@ -1,0 +1,119 @@
+"""The delivery ladder: when a date could not be scored, the next best forecast is published, stamped with its rung.
+
+Rungs: the champion on the newest features before this date, the last forecast moved on, a naive one.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from perennial import intake
+from perennial.config.models import WEEKDAYS
+from perennial.context import Run
+from perennial.contracts import NOBODY, TIME, Forecasts, ModelVersion, Publication, Rung, Snapshot
+from perennial.errors import PerennialError, Refused, TrainingError
+from perennial.kinds import kind
+from perennial.publishing import publish, stamp, whole
+from perennial.registry.tracking import incumbent
+
+log = logging.getLogger(__name__)
+
+RECOVERABLE = (PerennialError, OSError, ArithmeticError, LookupError, ValueError)
+"""What a rung may fail of without taking the ladder down with it."""
+WEEK = 7
+
+
+def deliver(run: Run, trouble: str) -> Publication:
+    """Return the date's publication; make one on the first rung that holds if scoring left none.
+
+    Args:
+        run: The run.
+        trouble: Why scoring failed; empty if it did not.
+
+    Raises:
+        Refused: No version is in force as of the date, the ladder is switched off, or every rung failed.
+    """
+    done = run.ledger.publication(run.name, run.as_of)
+    if done:
+        return replace(done, fresh=False)
+    version = run.ledger.in_force(run.name, on=run.as_of)
+    if version is None or not run.cfg.delivery.ladder:
+        why = "no version is in force" if version is None else "delivery.ladder is off"
+        raise Refused(f"nothing is published of {run.name} as of {run.as_of}, since {why}; {trouble}")
+    reasons = [f"scoring: {trouble}"]
+    for rung, make in _ladder(version).items():
+        try:
+            rows = pa.concat_tables(make(run))
+            return publish(run, Forecasts(published=rows), version)
+        except RECOVERABLE as error:
+            log.warning("rung %s failed: %s", rung, error)
+            reasons.append(f"{rung}: {type(error).__name__}: {error}")
+    raise Refused(f"nothing could be published of {run.name} as of {run.as_of}: {'; '.join(reasons)}")
+
+
+def _ladder(version: ModelVersion) -> Mapping[Rung, Callable[[Run], Iterable[pa.Table]]]:
+    return {
+        "stale_features": lambda run: _stale(run, version),
+        "last_forecast": _moved_on,
+        "naive": _naive,
+    }
+
+
+def _stale(run: Run, version: ModelVersion) -> Iterable[pa.Table]:
+    """Forecast with the champion on the newest snapshot before the date, for the horizon after the date."""
+    model = incumbent(run.ledger, run.workspace.store, run.name, on=run.as_of)
+    if model is None:  # it was in force a moment ago
+        raise Refused(f"the champion of {run.name} was taken back meanwhile; run again")
+    data = _load(run, before=True)
+    batches = kind(run.cfg.kind).predict(data, run.cfg, model.model, threads=run.threads)
+    return stamp(batches, version.version, run.as_of, "stale_features")
+
+
+def _moved_on(run: Run) -> Iterable[pa.Table]:
+    """Return the last forecast for the days after the date; days beyond its end repeat the week before."""
+    earlier = [one for one in run.ledger.publications(run.name) if one.as_of < run.as_of]
+    if not earlier:
+        raise TrainingError("nothing was published before")
+    last = max(earlier, key=lambda one: one.as_of)
+    rows, closed = whole(run, last), set(run.cfg.forecast.closed_weekdays)
+    moved = []
+    for n in range(1, run.cfg.forecast.horizon + 1):
+        day = source = run.as_of + timedelta(days=n)
+        while source > last.last:
+            source -= timedelta(days=WEEK)
+        found = rows.filter(pc.equal(rows[TIME], pa.scalar(source, pa.date32())))
+        if found.num_rows and WEEKDAYS[day.weekday()] not in closed:
+            values: dict[str, Any] = {TIME: day, "horizon": n, "as_of": run.as_of, "rung": "last_forecast"}
+            moved.append(_with(found, values))
+    if not moved:
+        raise TrainingError(f"the last forecast, as of {last.as_of}, reaches to {last.last} only")
+    return moved
+
+
+def _naive(run: Run) -> Iterable[pa.Table]:
+    """Return what needs no model, from the newest snapshot there is."""
+    batches = kind(run.cfg.kind).naive(_load(run, before=False), run.cfg, run.as_of)
+    return stamp(batches, NOBODY, run.as_of, "naive")
+
+
+def _load(run: Run, *, before: bool) -> Any:
+    """Load the newest snapshot up to the date (or before it); days it does not know are unknown, not zero."""
+    found = [s for s in run.ledger.snapshots(run.name) if s.as_of < run.as_of or (s.as_of == run.as_of and not before)]
+    if not found:
+        raise TrainingError(f"no snapshot {'before' if before else 'up to'} {run.as_of}")
+    snapshot: Snapshot = max(found, key=lambda one: one.as_of)
+    known = replace(snapshot, as_of=run.as_of)
+    return kind(run.cfg.kind).load(run.cfg, known, lambda table: intake.read(run, table, snapshot))
+
+
+def _with(rows: pa.Table, values: Mapping[str, Any]) -> pa.Table:
+    for name, value in values.items():
+        at = rows.schema.get_field_index(name)
+        column = pa.repeat(pa.scalar(value, rows.schema.field(at).type), rows.num_rows)
+        rows = rows.set_column(at, name, column)
+    return rows

@@ -1,0 +1,1 @@
+"""What is measured on served predictions, what it means, and who is told."""

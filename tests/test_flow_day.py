@@ -1,0 +1,120 @@
+"""The daily flow as a whole: each date once, oldest first, nothing known later, and people told once."""
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from perennial.context import Workspace
+from perennial.contracts import to_json
+from perennial.invariants import check_invariants
+from tests import shop
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server"), pytest.mark.filterwarnings("default")]
+
+NEXT = shop.AS_OF + timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> Path:
+    """A shop whose first business date is done: trained, published, measured."""
+    from flows.day import day
+
+    root = shop.project(tmp_path_factory.mktemp("begun"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        (record,) = day("shop", shop.AS_OF)
+    assert (record.retrain, record.rung, record.rows) == ("promoted", "champion", 210)
+    return root
+
+
+@pytest.fixture
+def place(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Open a copy of the shop that has begun."""
+    root = tmp_path / "shop"
+    shutil.copytree(begun, root)
+    monkeypatch.chdir(root)
+    return Workspace.open(root=root)
+
+
+def test_a_date_that_is_done_is_left_alone(place: Workspace) -> None:
+    """The same date again is `Already done`: no run of any stage, no row, no measurement."""
+    from flows.day import day
+
+    runs = len(place.ledger.runs("shop"))
+    state = day("shop", shop.AS_OF, return_state=True)
+    assert (state.name, state.result()) == ("Already done", [])
+    assert len(place.ledger.runs("shop")) == runs
+
+
+def test_missing_dates_are_made_up_for_oldest_first(place: Workspace) -> None:
+    """After three days of standstill one run does three dates, and each publication knows its own past alone."""
+    from flows.day import day
+
+    records = day("shop", shop.AS_OF + timedelta(days=3))
+    assert [r.as_of for r in records] == [shop.AS_OF + timedelta(days=n) for n in (1, 2, 3)]
+    assert [p.as_of for p in place.ledger.publications("shop")] == [
+        shop.AS_OF + timedelta(days=n) for n in (0, 1, 2, 3)
+    ]
+    measured = place.ledger.measurements("shop")
+    assert [m.matured for m in measured] == [0, 30, 90, 180]
+    assert [m.pending for m in measured] == [210, 390, 540, 660]
+    assert check_invariants(place.env) == ()
+
+
+def test_a_late_run_knows_no_more_than_one_in_time(
+    place: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The forecast made when later sales were there already has the bytes of the one made before they were."""
+    from flows.day import day
+
+    late = Workspace.open(root=Path(shutil.copytree(place.root, tmp_path / "late")))
+    table = shop.sales()
+    shop.write_sales(place.root, table[table["day"] <= str(NEXT)])
+    day("shop", NEXT)
+    monkeypatch.chdir(late.root)
+    day("shop", NEXT)
+
+    digests = {one.digest for w in (place, late) if (one := w.ledger.publication("shop", NEXT))}
+    assert len(digests) == 1
+    measured = [to_json(w.ledger.measurement("shop", NEXT)) for w in (place, late)]
+    assert str(measured[0]["scores"]) == str(measured[1]["scores"])
+
+
+def test_a_broken_file_is_served_by_the_ladder_and_told_once(place: Workspace) -> None:
+    """Scoring fails on a bad file: the date is published from older features, with one critical alert."""
+    from flows.day import day
+
+    table = shop.sales()
+    later = table[table["day"] == str(NEXT)].assign(units=5000)
+    shop.write_sales(place.root, table[table["day"] <= str(shop.AS_OF)])
+    shop.write_sales(place.root, later, "later.parquet")
+    (record,) = day("shop", NEXT)
+
+    assert (record.rung, record.rows) == ("stale features", 210)
+    (alert,) = place.ledger.alerts("shop")
+    assert (alert.finding.cause, alert.finding.level) == ("data", "critical")
+    assert "y" in alert.finding.summary
+    assert "perennial" in alert.finding.command
+    assert check_invariants(place.env) == ()
+
+
+def test_a_crash_in_scoring_does_not_keep_the_date_from_its_forecast(place: Workspace) -> None:
+    """Whatever scoring dies of, the ladder takes over and says so: here the source folder is gone."""
+    from flows.day import day
+
+    shutil.rmtree(place.root / "data")
+    (record,) = day("shop", NEXT)
+    assert record.rung == "stale features"
+    assert [a.finding.cause for a in place.ledger.alerts("shop")] == ["data"]
+
+
+def test_a_measurement_of_a_date_alone(place: Workspace) -> None:
+    """`monitor` by itself measures again and changes no publication; nothing has matured on the first date."""
+    from flows.monitor import monitor
+
+    state = monitor("shop", shop.AS_OF, return_state=True)
+    assert state.name == "Unknown"
+    assert state.result().pending == 210
+    assert (place.home / "fleet" / "index.html").exists()
