@@ -151,9 +151,8 @@ def _deploy(workspace: "Workspace", log: "Path") -> int:
     pool = WorkPoolCreate(
         name=deployments.POOL, type="process", base_job_template=ProcessWorker.get_default_base_job_template()
     )
-    with get_client(sync_client=True) as client:
-        with suppress(ObjectAlreadyExists):
-            client.create_work_pool(pool)
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_work_pool(pool)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--prefect-file", str(path), "--all"]
     with log.open("wb") as out:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=workspace.root)
