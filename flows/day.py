@@ -1,14 +1,12 @@
 """One business date after another: score or fall back, monitor, retrain if it is wanted. What the schedule runs."""
 
-from datetime import date
-
 from prefect import flow
 from prefect.states import Completed, State
 
 from flows.monitor import monitor
 from flows.retrain import retrain
 from flows.score import score
-from perennial.config.choices import EnvironmentChoice, PipelineChoice
+from perennial.config.choices import Day, EnvironmentChoice, PipelineChoice
 from perennial.context import open_run
 from perennial.contracts import RunRecord
 from perennial.daily import DayRecord
@@ -16,9 +14,7 @@ from tasks import agenda, close, deliver, failure, late, run_name, wants_retrain
 
 
 @flow(name="day", flow_run_name=run_name, log_prints=False)
-def day(
-    pipeline: PipelineChoice, as_of: date | None = None, environment: EnvironmentChoice | None = None
-) -> State[list[DayRecord]]:
+def day(pipeline: PipelineChoice, as_of: Day = None, environment: EnvironmentChoice = None) -> State[list[DayRecord]]:
     """Do a business date, and before it those that were missed, oldest first, each once.
 
     Args:

@@ -1,11 +1,9 @@
 """The monitoring graph: measure, roll out, judge, alert, ask for a retrain, write the fleet page."""
 
-from datetime import date
-
 from prefect import flow
 from prefect.states import Completed, State
 
-from perennial.config.choices import EnvironmentChoice, PipelineChoice
+from perennial.config.choices import Day, EnvironmentChoice, PipelineChoice
 from perennial.context import open_run
 from perennial.contracts import Measurement
 from tasks import alert, fleet, judge, late, measure, roll_out, run_name
@@ -14,8 +12,8 @@ from tasks import alert, fleet, judge, late, measure, roll_out, run_name
 @flow(name="monitor", flow_run_name=run_name, log_prints=False)
 def monitor(
     pipeline: PipelineChoice,
-    as_of: date | None = None,
-    environment: EnvironmentChoice | None = None,
+    as_of: Day = None,
+    environment: EnvironmentChoice = None,
     trouble: str = "",
 ) -> State[Measurement]:
     """Compare what was published with what came true; tell people what is wrong, and conclude a canary.

@@ -1,12 +1,10 @@
 """The retraining graph, top to bottom: extract, check, split, train, evaluate, decide, report, register."""
 
-from datetime import date
-
 from prefect import flow
 from prefect.states import Completed, State
 
-from perennial.config.choices import EnvironmentChoice, PipelineChoice
-from perennial.config.overrides import Overrides
+from perennial.config.choices import Day, EnvironmentChoice, PipelineChoice
+from perennial.config.overrides import OfOneRun
 from perennial.context import open_run
 from perennial.contracts import RunRecord
 from tasks import champion, check, decide, evaluate, extract, late, recall, register, report, run_name, split, train
@@ -15,9 +13,9 @@ from tasks import champion, check, decide, evaluate, extract, late, recall, regi
 @flow(name="retrain", flow_run_name=run_name, log_prints=False)
 def retrain(
     pipeline: PipelineChoice,
-    as_of: date | None = None,
-    environment: EnvironmentChoice | None = None,
-    overrides: Overrides | None = None,
+    as_of: Day = None,
+    environment: EnvironmentChoice = None,
+    overrides: OfOneRun = None,
 ) -> State[RunRecord]:
     """Retrain one model; promote it only if every gate passes.
 

@@ -1,20 +1,16 @@
 """The scoring graph: resolve the versions in force, extract, check, predict, publish."""
 
-from datetime import date
-
 from prefect import flow
 from prefect.states import Completed, State
 
-from perennial.config.choices import EnvironmentChoice, PipelineChoice
+from perennial.config.choices import Day, EnvironmentChoice, PipelineChoice
 from perennial.context import open_run
 from perennial.contracts import Publication
 from tasks import check, extract, late, predict, publish, published, resolve, run_name
 
 
 @flow(name="score", flow_run_name=run_name, log_prints=False)
-def score(
-    pipeline: PipelineChoice, as_of: date | None = None, environment: EnvironmentChoice | None = None
-) -> State[Publication]:
+def score(pipeline: PipelineChoice, as_of: Day = None, environment: EnvironmentChoice = None) -> State[Publication]:
     """Publish the champion's forecast for every entity, once per date.
 
     Args:

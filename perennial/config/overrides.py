@@ -5,11 +5,12 @@ pipeline's file, where it is reviewed: nobody talks a weak model through its gat
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, ValidationError
 
+from perennial.config.choices import MayBeEmpty, Number
 from perennial.config.section import Section
 from perennial.errors import ConfigError, sample
 
@@ -19,10 +20,10 @@ PREFIX = "model."
 class Overrides(Section):
     """Settings of `model` for this run alone. What is left empty stays as the pipeline's file has it."""
 
-    seed: int | None = Field(None, ge=0, lt=2**31, description="Another seed: another draw of rows, another fit.")
-    rows: int | None = Field(None, ge=1_000, description="Training rows drawn at random.")
-    history_days: int | None = Field(None, ge=1, description="Target days that rows are drawn from.")
-    bags: int | None = Field(None, ge=1, le=10, description="Models whose forecasts are averaged.")
+    seed: Number = Field(None, ge=0, lt=2**31, description="Another seed: another draw of rows, another fit.")
+    rows: Number = Field(None, ge=1_000, description="Training rows drawn at random.")
+    history_days: Number = Field(None, ge=1, description="Target days that rows are drawn from.")
+    bags: Number = Field(None, ge=1, le=10, description="Models whose forecasts are averaged.")
     params: dict[str, int | float | str | bool | None] = Field(
         default_factory=dict, description='Keyword arguments of the estimator, for example {"max_iter": 200}.'
     )
@@ -40,6 +41,9 @@ class Overrides(Section):
             return settings  # not valid in any case; validation says why
         params = {"params": {**(before.get("params") or {}), **self.params}} if self.params else {}
         return {**settings, "model": {**before, **params, **given}}
+
+
+OfOneRun = Annotated[Overrides | None, MayBeEmpty()]
 
 
 def parse(words: Iterable[str]) -> Overrides | None:
