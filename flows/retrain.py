@@ -21,8 +21,8 @@ def retrain(
 
     Args:
         pipeline: Name of a file in ``configs/``, for example ``demand``.
-        as_of: Business date the run stands on: nothing that became known later is used. Empty: what the
-            pipeline says, which is the day before the one the run was wanted for, unless its data has ended.
+        as_of: Business date the run stands on: nothing that became known later is used. Empty: the day before the
+            one that the run was wanted for, or the fixed date of a pipeline whose data has ended.
         environment: Name of a file in ``configs/environments/``. Empty: ``$PERENNIAL_ENV`` or ``local``.
         overrides: Settings of the model for this run alone; they are part of its run key.
 

@@ -18,7 +18,7 @@ from perennial.registry.projection import answers
 
 HOST = "127.0.0.1"
 PORT = 4200
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 
 
 class ServerError(PerennialError):

@@ -86,7 +86,8 @@ def _start(workspace: "Workspace", services: Services, say: Callable[[str], None
     say("Deploying the flows of every pipeline ...")
     count = _deploy(workspace, logs / "deploy.log")
     worker = [sys.executable, "-m", "prefect", "worker", "start", "--pool", deployments.POOL, "--type", "process"]
-    services.start("the worker", worker, logs / "worker.log", env=os.environ, cwd=workspace.root)
+    loud = os.environ | {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}  # its console is a file
+    services.start("the worker", worker, logs / "worker.log", env=loud, cwd=workspace.root)
     _wait(services, mlflow)
     from perennial.reports.fleet import write_fleet
 
