@@ -31,8 +31,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     shop.write_project(tmp_path, PIPELINE, shop.LOCAL + "retrain: event\n", NAME)
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "prefect.yaml"
-    path.write_text(deployments.text(deployments.describe(tmp_path, "local", parameter=None)))
-    prefect(tmp_path, "work-pool", "create", deployments.POOL, "--type", "process", "--overwrite")
+    described = deployments.text(deployments.describe(tmp_path, "local", parameter=None))
+    path.write_text(described.replace(f"name: {deployments.POOL}", f"name: {NAME}"))  # a pool that no other test works
+    prefect(tmp_path, "work-pool", "create", NAME, "--type", "process")
     prefect(tmp_path, "deploy", "--prefect-file", str(path), "--all")
     return Workspace.open(root=tmp_path)
 
@@ -45,9 +46,7 @@ def test_a_late_run_does_its_own_date_and_the_monitors_wish_is_answered(place: W
     due = datetime.now(UTC) - timedelta(days=1)
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": due.isoformat()}}
     post(f"deployments/{deployed()['id']}/create_flow_run", {"state": state, "parameters": {"overrides": {"seed": 5}}})
-    log = prefect(
-        place.root, "worker", "start", "--pool", deployments.POOL, "--run-once", PERENNIAL_NOW=now.isoformat()
-    )
+    log = prefect(place.root, "worker", "start", "--pool", NAME, "--run-once", PERENNIAL_NOW=now.isoformat())
     (late,) = runs()
 
     assert (late["name"], late["state_name"]) == (f"retrain-{NAME}-{shop.AS_OF}", "Promoted"), log
@@ -56,7 +55,7 @@ def test_a_late_run_does_its_own_date_and_the_monitors_wish_is_answered(place: W
     following = shop.AS_OF + timedelta(days=1)
     assert monitor(NAME, following).retrain
     wait_for(lambda: len(runs()) == 2)
-    log = prefect(place.root, "worker", "start", "--pool", deployments.POOL, "--run-once")
+    log = prefect(place.root, "worker", "start", "--pool", NAME, "--run-once")
     answered = next(run for run in runs() if run["id"] != late["id"])
     assert answered["name"] == f"retrain-{NAME}-{following}", log
     assert answered["state_type"] == "COMPLETED", log
