@@ -11,7 +11,7 @@ from flows.score import score
 from perennial.context import open_run
 from perennial.contracts import RunRecord
 from perennial.daily import DayRecord
-from tasks import agenda, close, deliver, failure, wants_retrain
+from tasks import agenda, attempt, close, deliver, failure, wants_retrain
 
 
 @flow(name="day", flow_run_name="day-{pipeline}-{as_of}", log_prints=False)
@@ -36,13 +36,15 @@ def day(pipeline: str, as_of: date | None = None, environment: str | None = None
         retrained: RunRecord | None = None
         if plan.untrained and today == plan.dates[0]:
             retrained = retrain(pipeline, today, environment)
-        scored = score.with_options(timeout_seconds=plan.timeout_s)(pipeline, today, environment, return_state=True)
-        trouble = failure(scored)
+        scored = attempt(score.with_options(timeout_seconds=plan.timeout_s), pipeline, today, environment)
+        scoring, retraining = failure(scored), ""
         with open_run("deliver", pipeline, today, environment=environment) as run:
-            publication = deliver(run, trouble)
-        measured = monitor(pipeline, today, environment, trouble)
-        if wants_retrain(measured, environment):
-            retrained = retrain(pipeline, today, environment)
+            publication = deliver(run, scoring)
+        monitoring = failure(attempt(monitor, pipeline, today, environment, scoring))
+        if wants_retrain(pipeline, today, environment):
+            trained = attempt(retrain, pipeline, today, environment)
+            retraining = failure(trained)
+            retrained = retrained if retraining else trained.result()
         with open_run("day", pipeline, today, environment=environment) as run:
-            done.append(close(run, publication, measured, retrained))
+            done.append(close(run, publication, retrained, scoring, monitoring, retraining))
     return Completed(name="Delivered" if done else "Already done", message=f"{len(done)} dates", data=done)
