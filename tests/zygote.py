@@ -1,7 +1,8 @@
 """Runs flows in forked children of a process that has imported everything: a kill and a recovery in seconds.
 
 The process imports and never computes, so that no thread pool exists when it forks. The process that makes MLflow's
-aliases follow, which a flow starts and leaves alone, is forked here too, once the flow has ended or was killed. One JSON line in, one out:
+aliases follow, which a flow starts and leaves alone, is forked here too, once the flow has ended or was killed. One
+JSON line in, one out:
 ``{"flow": "retrain", "pipeline": "shop", "as_of": "2024-05-19", "env": {...}}`` ->
 ``{"signal": 9, "code": null, "result": null}``.
 """
