@@ -38,7 +38,7 @@ def day(pipeline: str, as_of: date | None = None, environment: str | None = None
             retrained = retrain(pipeline, today, environment)
         scored = attempt(score.with_options(timeout_seconds=plan.timeout_s), pipeline, today, environment)
         scoring, retraining = failure(scored), ""
-        with open_run("deliver", pipeline, today, environment=environment) as run:
+        with open_run("deliver", pipeline, today, environment=environment, overtake=bool(scoring)) as run:
             publication = deliver(run, scoring)
         monitoring = failure(attempt(monitor, pipeline, today, environment, scoring))
         if wants_retrain(pipeline, today, environment):

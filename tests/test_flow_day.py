@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from perennial.context import Workspace
+from perennial.context import Workspace, open_run
 from perennial.contracts import to_json
+from perennial.delivery import deliver
+from perennial.errors import Fenced
 from perennial.invariants import check_invariants
 from tests import shop
 
@@ -203,3 +205,18 @@ def test_trouble_of_a_date_that_was_scored_is_none(place: Workspace) -> None:
     measured = monitor("shop", shop.AS_OF, trouble="Busy: shop is held by another run")
     assert measured.findings == ()
     assert place.ledger.alerts("shop") == ()
+
+
+def test_what_is_owed_does_not_wait_for_a_run_that_holds_the_pipeline(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another run trains for hours, the ladder delivers; that run can record nothing any more."""
+    monkeypatch.setattr("perennial.context._PATIENCE_S", 0.1)
+    with place.ledger.hold("shop", locks=place.home / "locks") as other:
+        with open_run("deliver", "shop", NEXT, overtake=True) as run:
+            published = deliver(run, "Busy: shop is held by another run")
+        with pytest.raises(Fenced):
+            place.ledger.begin_run(other, "retrain", NEXT)
+    assert published.rungs == {"stale_features": 210}
+    with open_run("deliver", "shop", NEXT, overtake=True) as run:  # the lock is as free as before
+        assert run.lease.token == other.token + 2
