@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data/m5
 STORE ?= CA_1
 
-.PHONY: help demo test check format lint types unit install lock clean bench-m5 bench-overhead bench-scale bench-gates bench-trees bench-spin soak docs
+.PHONY: help demo test check format lint types unit install lock clean bench-m5 bench-overhead bench-scale bench-gates bench-trees bench-spin bench-rollback soak docs
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -73,6 +73,9 @@ docs: $(VENV)/.installed  ## write the pages that are generated
 
 bench-spin: $(VENV)/.installed  ## how OpenMP's waiting threads should behave
 	@$(BIN)/python -m benchmarks.spin
+
+bench-rollback: $(VENV)/.installed  ## a rollback while Prefect and MLflow are down
+	@$(BIN)/python -m benchmarks.rollback
 
 clean:  ## remove what `make demo` and the tests wrote
 	rm -rf .perennial .perennial-demo test-output
