@@ -1,6 +1,7 @@
 """Rules of a pipeline that span several sections, each checked before any data is read."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from zoneinfo import available_timezones
 
 from perennial.config.models import Pipeline, Table
@@ -66,7 +67,13 @@ def _times(config: Pipeline) -> Iterator[Finding]:
     if len(config.forecast.closed_weekdays) == 7:
         yield ("forecast", "closed_weekdays"), "all seven weekdays are closed; leave the open ones out"
     if config.timezone != "UTC":
-        yield from _choice(("timezone",), config.timezone, available_timezones(), "the time-zone database")
+        yield from _choice(("timezone",), config.timezone, _zones(), "the time-zone database")
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Ask once: the standard library walks its folders each time."""
+    return frozenset(available_timezones())
 
 
 def _model(config: Pipeline) -> Iterator[Finding]:
