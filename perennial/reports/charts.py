@@ -16,7 +16,7 @@ from perennial.reports.words import contender_name
 
 WIDTH, HEIGHT = 1000.0, 300.0
 _STYLE = {"actual": "actual", "candidate": "candidate", "champion": "champion"}
-_BACK_TO_FRONT = ("baseline", "champion", "actual", "candidate")
+_BACK_TO_FRONT = ("baseline", "bound", "champion", "actual", "candidate")
 
 Values = Sequence[float | None]
 
@@ -51,6 +51,7 @@ class Plot:
     Attributes:
         band: SVG path of the interval, ``""`` without one.
         starts: Where the forecast begins, in percent from the left; ``None`` if it does not begin inside.
+        marks: Events on days, such as a new version.
         data: JSON for the pointer: days in percent, labels and formatted values.
         says: The picture in one sentence, for those who cannot see it.
     """
@@ -66,6 +67,7 @@ class Plot:
     starts: float | None
     data: str
     says: str
+    marks: tuple[Tick, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,23 +108,45 @@ def _nice_step(raw: float) -> float:
 
 
 def plot(chart: Chart, *, unit: str, version: ModelVersion, champion: ModelVersion | None) -> Plot:
-    """Lay out one chart; days on which nothing is known (closed days) are bridged, other gaps stay open."""
+    """Lay out the forecasts of a run beside what came true."""
+    names = {key: contender_name(key, version, champion) for key in chart.lines}
+    return lay_out(chart, unit=unit, names=names, styles=_STYLE)
+
+
+def lay_out(
+    chart: Chart,
+    *,
+    unit: str,
+    names: Mapping[str, str],
+    styles: Mapping[str, str],
+    marks: Mapping[date, str] | None = None,
+) -> Plot:
+    """Lay out one chart; days on which nothing is known (closed days) are bridged, other gaps stay open.
+
+    Args:
+        chart: Days and lines.
+        unit: Of the values.
+        names: What each line is called.
+        styles: Its class in the style sheet, by line; ``baseline`` where none is given.
+        marks: Events by day; those outside the chart are left out.
+    """
     chart = _drop_empty_days(chart)
     days = [date.fromisoformat(d) for d in chart.dates]
     scale = _scale(days, [*chart.lines.values(), chart.low, chart.high])
-    names = {key: plain(contender_name(key, version, champion), 40) for key in chart.lines}
+    names = {key: plain(name, 40) for key, name in names.items()}
     return Plot(
         title=plain(chart.title),
         note=plain(chart.note, 200),
         unit=unit,
-        lines=_lines(chart, days, scale, names),
+        lines=_lines(chart, days, scale, names, styles),
         band=_band(days, chart.low, chart.high, scale),
         band_name=f"{share(chart.level, 0)} band" if chart.level else "",
         x_ticks=_x_ticks(days, scale),
         y_ticks=_y_ticks(scale),
         starts=_starts(days, chart.lines.get("candidate", ()), scale),
-        data=_pointer_data(chart, days, scale, names),
+        data=_pointer_data(chart, days, scale, names, styles),
         says=_says(chart, days, names),
+        marks=_marks(days, marks or {}, scale),
     )
 
 
@@ -157,9 +181,16 @@ def _scale(days: Sequence[date], series: Iterable[Values]) -> _Scale:
     return _Scale(first=first, days=(last - first).days, low=ticks[0], high=ticks[-1])
 
 
-def _lines(chart: Chart, days: Sequence[date], scale: _Scale, names: Mapping[str, str]) -> tuple[Line, ...]:
+def _marks(days: Sequence[date], marks: Mapping[date, str], scale: _Scale) -> tuple[Tick, ...]:
+    inside = {day: label for day, label in sorted(marks.items()) if days and days[0] <= day <= days[-1]}
+    return tuple(Tick(at=round(scale.x(d) / WIDTH * 100, 2), label=label) for d, label in inside.items())
+
+
+def _lines(
+    chart: Chart, days: Sequence[date], scale: _Scale, names: Mapping[str, str], styles: Mapping[str, str]
+) -> tuple[Line, ...]:
     lines = [
-        Line(name=names[key], style=_STYLE.get(key, "baseline"), path=_path(days, values, scale))
+        Line(name=names[key], style=styles.get(key, "baseline"), path=_path(days, values, scale))
         for key, values in chart.lines.items()
     ]
     return tuple(sorted(lines, key=lambda line: _BACK_TO_FRONT.index(line.style)))
@@ -223,7 +254,9 @@ def _starts(days: Sequence[date], candidate: Values, scale: _Scale) -> float | N
     return round(scale.x(days[first]) / WIDTH * 100, 2) if first else None
 
 
-def _pointer_data(chart: Chart, days: Sequence[date], scale: _Scale, names: Mapping[str, str]) -> str:
+def _pointer_data(
+    chart: Chart, days: Sequence[date], scale: _Scale, names: Mapping[str, str], styles: Mapping[str, str]
+) -> str:
     def texts(values: Values) -> list[str | None]:
         return [None if v is None else amount(v) for v in values]
 
@@ -233,7 +266,7 @@ def _pointer_data(chart: Chart, days: Sequence[date], scale: _Scale, names: Mapp
         "lines": [
             {
                 "name": names[key],
-                "style": _STYLE.get(key, "baseline"),
+                "style": styles.get(key, "baseline"),
                 "y": [None if v is None else round(scale.y(v) / HEIGHT * 100, 1) for v in values],
                 "text": texts(values),
             }

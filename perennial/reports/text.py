@@ -98,7 +98,7 @@ def brief(value: float) -> str:
     if not math.isfinite(value):
         return NONE
     if value < 60:
-        return f"{value:.{0 if value >= 10 else 1 if value >= 1 else 2}f} s"
+        return f"{value:.{1 if value >= 1 else 2}f} s"
     return f"{value / 60:.1f} min" if value < 3600 else f"{value / 3600:.1f} h"
 
 
@@ -110,6 +110,11 @@ def mebibytes(value: float) -> str:
 def day(value: date) -> str:
     """Format a date for reading, for example ``20 November 2011``."""
     return f"{value.day}{_NBSP}{value:%B} {value.year}"
+
+
+def days(value: int) -> str:
+    """Format a number of days."""
+    return f"{value:,}{_NBSP}day{'s' if value != 1 else ''}"
 
 
 def short_day(value: date) -> str:
