@@ -12,12 +12,13 @@ from perennial.overview import PipelineOverview, spark
 from perennial.reports.text import brief, figure
 
 NONE = "–"
-DAYS = 10
+DAYS = 8
 COLUMNS = (
-    *(("model", "left"), ("champion", "left"), ("age", "right"), ("health", "left"), ("last decision", "left")),
+    *(("model", "left"), ("in use", "left"), ("age", "right"), ("health", "left"), ("decision", "left")),
     *(("error", "right"), ("naive", "right"), ("trend", "left"), ("alerts", "right")),
-    *(("training", "right"), ("1,000 rows", "right"), ("published", "left")),
+    *(("fit", "right"), ("per 1,000", "right"), ("published", "left")),
 )
+DECISIONS = {"kept champion": "kept", "not promoted": "refused", "awaiting approval": "to approve"}
 
 
 def models(rows: Sequence[PipelineOverview]) -> Iterable[Any]:
@@ -27,7 +28,7 @@ def models(rows: Sequence[PipelineOverview]) -> Iterable[Any]:
         return
     table = Table(box=None, pad_edge=True, collapse_padding=True)
     for name, justify in COLUMNS:
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name != "model")  # type: ignore[arg-type]
     for one in rows:
         table.add_row(*_cells(one))
     yield table
@@ -39,8 +40,8 @@ def _cells(one: PipelineOverview) -> tuple[Any, ...]:
         Text(one.model),
         f"v{one.champion}" if one.champion else "none",
         Text(f"{one.age_days} d" if one.age_days is not None else NONE, style="yellow" if one.stale else ""),
-        Text("bad config", style="bold red") if one.broken else Text(one.health, style=HEALTH[one.health]),
-        one.decision,
+        Text("invalid", style="bold red") if one.broken else Text(one.health, style=HEALTH[one.health]),
+        DECISIONS.get(one.decision, one.decision),
         _figure(one.error, one.metric),
         _figure(one.baseline, one.metric),
         spark([day.value for day in one.daily], DAYS) or NONE,
@@ -59,7 +60,9 @@ def _below(rows: Sequence[PipelineOverview]) -> Iterable[Any]:
     metrics = sorted({one.metric for one in rows if math.isfinite(one.error)})
     if metrics:
         yield Text(
-            f"  error: {', '.join(metrics)} of what matured lately; naive: best simple rule on the same rows", style="dim"
+            f"  error: {', '.join(metrics)} of what came true lately; naive: the best simple rule on the same rows; "
+            "fit and per 1,000 forecasts: computing time",
+            style="dim",
         )
     for one in rows:
         for mark, style, text in _notes(one):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FOLDER = "fleet"
 INDEX = "index.html"
+PUBLIC = 0o644
+"""Planners open them, perhaps through a web server."""
 
 
 def write_fleet(workspace: "Workspace", only: str | None = None) -> Path:
@@ -43,8 +45,8 @@ def write_fleet_and_tell(workspace: "Workspace", only: str | None = None) -> tup
     for one in fleet.pipelines:
         page = folder / page_name(one.model)
         if only is None or one.model == only or not page.exists():
-            write_atomically(page, _page(workspace, fleet, one.model, known, standings).encode())
-    write_atomically(folder / INDEX, render_fleet(fleet).encode())
+            write_atomically(page, _page(workspace, fleet, one.model, known, standings).encode(), mode=PUBLIC)
+    write_atomically(folder / INDEX, render_fleet(fleet).encode(), mode=PUBLIC)
     return folder / INDEX, render_fleet_summary(fleet)
 
 

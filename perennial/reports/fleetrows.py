@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from perennial.contracts import Alert
 from perennial.overview import Fleet, PipelineOverview
@@ -14,15 +14,15 @@ from perennial.reports.text import NONE, brief, count, days, figure, moment, pla
 from perennial.reports.words import metric_words, sentence
 
 MARKS: dict[str, Mark] = {"healthy": "passed", "degraded": "failed", "unknown": "unknown"}
-DECISIONS: dict[str, Mark] = {
+DECISIONS: dict[str, Mark | Literal[""]] = {
     "promoted": "passed",
-    "kept champion": "unknown",
+    "kept champion": "",
     "not promoted": "failed",
     "awaiting approval": "warning",
     "on trial": "warning",
     "rejected": "failed",
     "reverted": "failed",
-    "none": "unknown",
+    "none": "",
 }
 USUAL_RUNGS = frozenset({"challenger", "champion"})
 NAMED = 4
@@ -47,7 +47,7 @@ class FleetRow:
     trend: Sparkline | None
     decision: Cell
     published: Cell
-    data: Cell
+    data: str
     cost: Cell
     filter: dict[str, str]
 
@@ -133,7 +133,7 @@ def _figures(fleet: Fleet) -> list[dict[str, str]]:
         _figure(
             "Open alerts",
             count(len(alerts)),
-            f"{critical} critical" if alerts else "nothing is known to be wrong",
+            f"{critical} of them critical" if alerts else "nobody is being told of anything",
             "bad" if critical else "",
         ),
         _figure(
@@ -170,7 +170,7 @@ def fleet_row(one: PipelineOverview) -> FleetRow:
         trend=sparkline(one.daily, one.metric),
         decision=decision_cell(one),
         published=published_cell(one),
-        data=Cell(text=days(one.data_age_days) if one.data_age_days is not None else NONE),
+        data=f"data {days(one.data_age_days)} old" if one.data_age_days is not None else "",
         cost=Cell(text=brief(one.retrain_s), note=f"{brief(one.s_per_1000)} per 1,000"),
         filter={
             "owner": plain(one.owner),
@@ -228,8 +228,9 @@ def published_cell(one: PipelineOverview) -> Cell:
     if one.published is None:
         return Cell(text="never")
     late = f"{days(one.behind_days)} behind" if one.behind_days else ""
-    low = [rung.replace("_", " ") for rung in one.rungs if rung not in USUAL_RUNGS]
-    note = ", ".join(filter(None, (late, f"by {' and '.join(low)}" if low else f"{count(one.rows)} rows")))
+    low = [rung for rung in one.rungs if rung not in USUAL_RUNGS]
+    rungs = " and ".join(plain(rung.replace("_", " "), 30) for rung in one.rungs)
+    note = ", ".join(filter(None, (late, f"by {rungs}" if rungs else "")))
     return Cell(
         text=f"{short_day(one.published)} {one.published.year}", note=note, mark="warning" if low or late else ""
     )

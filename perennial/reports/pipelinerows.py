@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from perennial.config.section import flat
 from perennial.contracts import Publication
@@ -39,7 +39,7 @@ class DecisionRow:
     day: str
     version: str
     outcome: str
-    mark: Mark
+    mark: Mark | Literal[""]
     summary: str
     review: str
     report: str
@@ -133,7 +133,7 @@ def _figures(found: History) -> list[dict[str, str]]:
     found_figures = [
         ("In force", champion.text, f"{champion.note}; {allowed}" if one.champion else champion.note, one.stale),
         ("Last decision", decision.text, decision.note, ""),
-        ("Published", published.text, f"{published.note}; data {data} old" if one.published else "", ""),
+        ("Published", published.text, f"{count(one.rows)} rows, {published.note}; data {data} old" if one.published else "", ""),
         ("Cost of a training", brief(one.retrain_s), f"{brief(one.s_per_1000)} for 1,000 forecasts", ""),
     ]
     return [

@@ -7,7 +7,7 @@ from perennial.contracts import DailyError
 from perennial.overview import spark_points
 from perennial.reports.text import figure, short_day
 
-WIDTH, HEIGHT = 96.0, 24.0
+WIDTH, HEIGHT = 84.0, 24.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
