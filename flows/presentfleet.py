@@ -78,10 +78,14 @@ def _notes(one: PipelineOverview) -> Iterable[tuple[str, str, str]]:
     for alert in one.alerts:
         yield alert.finding.level, "bold red" if alert.finding.level == "critical" else "yellow", alert.finding.summary
     for version in one.waiting:
-        yield "approval", "yellow", f"v{version} passed its gates; `perennial approve {one.model} {version}` or reject it"
-    for role, version in (("canary", one.canary), ("shadow", one.shadow)):
-        if version:
-            yield "trial", "cyan", f"v{version} is on trial as {role}"
+        yield (
+            "approval",
+            "yellow",
+            f"v{version} passed its gates; `perennial approve {one.model} {version}` or reject it",
+        )
+    for role, tried in (("canary", one.canary), ("shadow", one.shadow)):
+        if tried:
+            yield "trial", "cyan", f"v{tried} is on trial as {role}"
     for word, text in (("stale", one.stale), ("unused", one.unused)):
         if text:
             yield word, "yellow", text

@@ -64,7 +64,7 @@ class PipelineOverview:
         data_age_days: Days between the newest measurement's date and the newest observation.
         published: As-of date of the newest publication, ``rows`` its rows, ``rungs`` its rows by rung.
         behind_days: Days between it and the newest date whose deadline has passed; ``None`` if nothing is expected.
-        retrain_s: Seconds of the last training run; ``score_s`` of the last scoring, ``s_per_1000`` for 1,000 forecasts.
+        retrain_s: Seconds of the last training; ``score_s`` of the last scoring, ``s_per_1000`` for 1,000 forecasts.
         canary: Version in force for a cohort; ``shadow`` is scored beside the champion, ``waiting`` wait for approval.
         unused: Why nobody can be using it; empty if somebody can.
         stale: Why its model is too old; empty if it is not.
@@ -125,7 +125,7 @@ class Fleet:
     Attributes:
         alerts: The newest alerts of all pipelines, open and closed, newest first.
         unsent: Messages that no channel has taken yet.
-        lake: Address of the tables.
+        lake: Address of the tables; a folder of the project as seen from there.
     """
 
     pipelines: tuple[PipelineOverview, ...]

@@ -46,7 +46,7 @@ def fleet(workspace: "Workspace", known: Mapping[str, Known], standings: Sequenc
         pipelines=gather(workspace, known, standings, [one for one in alerts if one.closed is None]),
         alerts=tuple(reversed(alerts))[:RECENT],
         unsent=len(ledger.pending("alert")),
-        lake=workspace.env.lake,
+        lake=workspace.env.lake.removeprefix(f"{workspace.root.resolve()}/"),
         at=workspace.now(),
     )
 

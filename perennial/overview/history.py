@@ -80,5 +80,3 @@ def _spend(run: Run) -> Spend:
         seconds=float(sum(map(float, seconds.values()))) if seconds else float("nan"),
         peak_mib=float(run.record.get("peak_mib") or "nan"),
     )
-
-

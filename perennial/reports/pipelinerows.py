@@ -13,7 +13,6 @@ from perennial.reports.fleetrows import (
     USUAL_RUNGS,
     champion_cell,
     decision_cell,
-    fleet_row,
     published_cell,
 )
 from perennial.reports.fleetviews import Cell, Mark, alert_rows, idle, trials, wiring_row
@@ -133,7 +132,12 @@ def _figures(found: History) -> list[dict[str, str]]:
     found_figures = [
         ("In force", champion.text, f"{champion.note}; {allowed}" if one.champion else champion.note, one.stale),
         ("Last decision", decision.text, decision.note, ""),
-        ("Published", published.text, f"{count(one.rows)} rows, {published.note}; data {data} old" if one.published else "", ""),
+        (
+            "Published",
+            published.text,
+            f"{count(one.rows)} rows, {published.note}; data {data} old" if one.published else "",
+            "",
+        ),
         ("Cost of a training", brief(one.retrain_s), f"{brief(one.s_per_1000)} for 1,000 forecasts", ""),
     ]
     return [
@@ -225,7 +229,8 @@ def _skew(found: History) -> str:
     if found.measured is None or not math.isfinite(found.measured.skew):
         return "Not measured: no model input was logged by the version in force."
     most = f" (allowed: {amount(found.config.monitor.max_skew)})" if found.config else ""
-    return f"Features at scoring and the same ones computed now differ by {found.measured.skew:.3g} standard deviations at most{most}."
+    far = f"{found.measured.skew:.3g} standard deviations"
+    return f"Features at scoring and the same ones computed now differ by {far} at most{most}."
 
 
 def _trainings(found: History) -> list[dict[str, str]]:

@@ -110,7 +110,10 @@ def _names(report: ReportInput) -> dict[str, Any]:
 
 def _judgement(report: ReportInput, scores: Scores) -> dict[str, Any]:
     unit = plain(report.pipeline.data.columns.y or "value", 30)
-    plots = [plot(c, unit=f"{unit} per day", version=report.version, champion=report.champion) for c in report.evaluation.charts]
+    plots = [
+        plot(c, unit=f"{unit} per day", version=report.version, champion=report.champion)
+        for c in report.evaluation.charts
+    ]
     return {
         "head": headline(report, scores),
         "tally": tally(report),
