@@ -102,7 +102,7 @@ def _critical(alerts: Iterable[Alert]) -> int:
 
 def _unmeasured(unknown: Sequence[PipelineOverview]) -> str:
     if not unknown:
-        return "No alert is open, no version waits for a person, and every error lies where it should."
+        return "No alert is open, no version waits for a person, and no pipeline is degraded."
     names = ", ".join(plain(one.model) for one in unknown[:NAMED])
     more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
     return f"No alert is open. Nothing has been measured yet of {names}{more}."
