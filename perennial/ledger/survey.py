@@ -71,6 +71,13 @@ class Standing:
     run: Run | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Daily:
+    """The part of a measurement that the errors by day are in; the scores, most of it, are skipped."""
+
+    daily: tuple[DailyError, ...]
+
+
 class SurveyFacts(Store):
     """The part of the ledger that answers for all pipelines at once."""
 
@@ -133,7 +140,7 @@ class SurveyFacts(Store):
                 if oldest is not None and (day >= oldest or (dates[0] - day).days > days):
                     continue
                 mine = (measurements.c.pipeline == pipeline, measurements.c.as_of == day)
-                read = decode(Measurement, tx.scalar(select(measurements.c.fact).where(*mine)) or "")
+                read = decode(_Daily, tx.scalar(select(measurements.c.fact).where(*mine)) or "")
                 for one in read.daily:
                     found.setdefault((one.day, one.key), one)
                 oldest = min((one.day for one in read.daily), default=oldest)

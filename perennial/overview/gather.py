@@ -13,7 +13,7 @@ from perennial.ledger.survey import Judged, Standing
 from perennial.monitoring.daily import SERVED
 from perennial.monitoring.watch import expected
 from perennial.overview.contents import DecisionOutcome, Fleet, PipelineOverview, Source
-from perennial.overview.wiring import predictions, readers, sources
+from perennial.overview.wiring import addresses, predictions, readers, sources
 
 if TYPE_CHECKING:
     from perennial.context import Workspace
@@ -70,10 +70,9 @@ def gather(
     """Put together what the files, the ledger and the clock say of each pipeline."""
     stands = {one.pipeline: one for one in standings}
     names = sorted({*known, *stands})
-    lake, root = workspace.env.lake, workspace.root
-    reads = {
-        name: sources(one.config, names, lake=lake, root=root) for name, one in known.items() if one.config is not None
-    }
+    root = workspace.root
+    places = addresses(names, lake=workspace.env.lake, root=root)
+    reads = {name: sources(one.config, places, root=root) for name, one in known.items() if one.config is not None}
     used = readers(reads)
     return tuple(
         _one(

@@ -14,17 +14,27 @@ def predictions(pipeline: str) -> str:
     return f"{pipeline}.predictions"
 
 
-def sources(cfg: Pipeline, names: Iterable[str], *, lake: str, root: Path) -> tuple[Source, ...]:
+def addresses(names: Iterable[str], *, lake: str, root: Path) -> dict[str, str]:
+    """Return where the predictions of each pipeline are, by name, in the spelling that sources are compared in.
+
+    Args:
+        names: All pipelines.
+        lake: Folder or ``s3://`` address of the tables.
+        root: Where relative paths start.
+    """
+    top = _address(lake, root)
+    return {name: f"{top}/{predictions(name)}" for name in names}
+
+
+def sources(cfg: Pipeline, known: Mapping[str, str], *, root: Path) -> tuple[Source, ...]:
     """Return every table that a pipeline reads.
 
     Args:
         cfg: Its settings.
-        names: All pipelines, whose predictions a source may be.
-        lake: Folder or ``s3://`` address of the tables.
+        known: From :func:`addresses`: sources that are another pipeline's predictions.
         root: Where relative paths start.
     """
     tables = {cfg.pipeline: cfg.data} | {f"{cfg.pipeline}.{name}": table for name, table in cfg.known.items()}
-    known = {name: _address(f"{lake}/{predictions(name)}", root) for name in names}
     return tuple(_source(name, table, known, root) for name, table in tables.items())
 
 
