@@ -5,12 +5,12 @@ pipeline's file, where it is reviewed: nobody talks a weak model through its gat
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
 from pydantic import ConfigDict, Field, ValidationError
 
-from perennial.config.choices import MayBeEmpty, Number
+from perennial.config.choices import Number
 from perennial.config.section import Section
 from perennial.errors import ConfigError, sample
 
@@ -52,7 +52,7 @@ class Overrides(Section):
         return {**settings, "model": {**before, **params, **given}}
 
 
-OfOneRun = Annotated[Overrides | None, MayBeEmpty()]
+OfOneRun = Overrides | None
 
 
 def parse(words: Iterable[str]) -> Overrides | None:
