@@ -29,18 +29,25 @@ def account(run: Run, *, scoring: str, monitoring: str, retraining: str) -> Meas
     Raises:
         Fenced: Another run has taken over.
     """
+    wanted: dict[Cause, str] = {"monitor": monitoring, "retrain": retraining}
+    failed = {cause: text for cause, text in wanted.items() if text and not _succeeded(run, cause)}
     known = run.ledger.measurement(run.name, run.as_of)
-    if known and not monitoring and not retraining:
+    if known and not failed:
         return known
     history = [one for one in run.ledger.measurements(run.name, EARLIER) if one.as_of < run.as_of]
     measured = known or _unmeasured(run, history, scoring)
-    failed: dict[Cause, str] = {"monitor": monitoring, "retrain": retraining}
     others = tuple(one for one in measured.findings if one.cause not in failed)
-    found = tuple(_finding(run, history, cause, text) for cause, text in failed.items() if text)
+    found = tuple(_finding(run, history, cause, text) for cause, text in failed.items())
     measured = replace(measured, findings=others + found)
     run.ledger.record_measurement(run.lease, measured)
     raise_alerts(run.ledger, run.lease, run.cfg, measured)
     return measured
+
+
+def _succeeded(run: Run, flow: str) -> bool:
+    """Return whether the newest run of a flow on the date ended well by the ledger, whatever became of its state."""
+    mine = [one.status for one in run.ledger.runs(run.name) if (one.flow, one.as_of) == (flow, run.as_of)]
+    return mine[-1:] == ["succeeded"]
 
 
 def _unmeasured(run: Run, history: list[Measurement], scoring: str) -> Measurement:

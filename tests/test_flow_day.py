@@ -178,7 +178,7 @@ def test_a_source_that_hangs_gives_way_at_the_timeout(place: Workspace, monkeypa
     assert (record.rung, record.rows) == ("stale features", 210)
     (alert,) = place.ledger.alerts("shop")
     assert (alert.finding.cause, alert.finding.level) == ("run", "critical")
-    assert "timeout" in alert.finding.summary
+    assert "timed out" in alert.finding.summary
     assert check_invariants(place.env) == ()
 
 
