@@ -28,7 +28,8 @@ def test_the_readme_names_every_command() -> None:
     """Every command of the program stands in the table, and the table names no other."""
     from flows.cli import app
 
-    commands = {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands}
+    groups = [app, *(group.typer_instance for group in app.registered_groups if group.typer_instance)]
+    commands = {c.name or getattr(c.callback, "__name__", "") for one in groups for c in one.registered_commands}
     table = README[README.index("## The command") : README.index("Each takes `--help`")]
     assert set(re.findall(r"perennial ([a-z]+)", table)) == commands
 
