@@ -83,27 +83,23 @@ def _knows(time, j, i, lag):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def past(time, first, y, lag, run):  # type: ignore[no-untyped-def]
-    """Return positives, days since the last, since the first of its run, last label, days since it: (5, n)."""
+def past(time, first, y, lag):  # type: ignore[no-untyped-def]
+    """Return positives, streak, days since the last positive, the streak's first, the last negative: (5, n)."""
     out = np.empty((5, time.size))
-    end, positives, last, begin, known = 0, 0, -1, -1, -1
+    end, positives, streak, last, begin, negative = 0, 0, 0, -1, -1, -1
     for i in range(time.size):
         if first[i] == i:
-            end, positives, last, begin, known = i, 0, -1, -1, -1
+            end, positives, streak, last, begin, negative = i, 0, 0, -1, -1, -1
         while end < i and _knows(time, end, i, lag):
-            if not np.isnan(y[end]):
-                known = end
-                if y[end] > 0:
-                    positives += 1
-                    if last < 0 or time[end] - time[last] > run:
-                        begin = end
-                    last = end
+            if y[end] > 0:
+                begin = begin if streak > 0 else end
+                last, positives, streak = end, positives + 1, streak + 1
+            elif not np.isnan(y[end]):
+                begin, negative, streak = -1, end, 0
             end += 1
-        out[0, i] = positives
-        out[1, i] = (time[i] - time[last]) / DAY if last >= 0 else np.nan
-        out[2, i] = (time[i] - time[begin]) / DAY if begin >= 0 else np.nan
-        out[3, i] = y[known] if known >= 0 else np.nan
-        out[4, i] = (time[i] - time[known]) / DAY if known >= 0 else np.nan
+        out[0, i], out[1, i] = positives, streak
+        for k, event in enumerate((last, begin, negative)):
+            out[2 + k, i] = (time[i] - time[event]) / DAY if event >= 0 else np.nan
     return out
 
 

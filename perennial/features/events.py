@@ -11,10 +11,10 @@ feature                  what it is                                             
 {unit}_known_{w}d        events with a known label in (t - delay - w, t - delay]              0
 {unit}_rate_{w}d         share of positive labels among those                                 0
 {unit}_positives         known positives up to t - delay                                      0
-{unit}_since_positive    days since the last of them                                          nan
-{unit}_since_first       days since the first of the last run: no 28 days between any two     nan
-{unit}_last_label        label of the last event that has a known one                         nan
-{unit}_since_known       days since that event                                                nan
+{unit}_streak            how many of them came after the last known negative                  0
+{unit}_since_positive    days since the last known positive                                   nan
+{unit}_since_streak      days since the first of the streak                                   nan
+{unit}_since_negative    days since the last known negative                                   nan
 {unit}_gap               days since the event before                                          nan
 {unit}_usual_{x}         mean of x over earlier events that are not known to be positive      nan
 {unit}_excess_{x}        (x - usual) / (standard deviation of the same + 10 % of |usual|)      nan
@@ -40,8 +40,7 @@ from perennial.features.panel import Floats, Labels
 
 DAY = 86_400
 """Seconds."""
-RUN_DAYS = 28
-"""Two known positives of a unit further apart than this belong to two runs."""
+PAST = ("positives", "streak", "since_positive", "since_streak", "since_negative")
 NIGHT_ENDS = 7
 """First hour that is not night."""
 
@@ -136,8 +135,7 @@ def _unit_names(unit: UnitFeatures) -> Iterator[str]:
         yield from (f"{u}_known_{w}d" for w in windows)
         yield from (f"{u}_rate_{w}d" for w in windows)
     if unit.past:
-        yield from (f"{u}_{what}" for what in ("positives", "since_positive", "since_first", "last_label"))
-        yield f"{u}_since_known"
+        yield from (f"{u}_{what}" for what in PAST)
     if unit.gap:
         yield f"{u}_gap"
     for x in unit.usual:
@@ -194,7 +192,7 @@ def _of_unit(events: Events, unit: UnitFeatures, delay: int) -> Iterator[Doubles
     if unit.rates:
         yield from placed(kernels.rates(time, first, windows, y, lag))
     if unit.past:
-        yield from placed(kernels.past(time, first, y, lag, RUN_DAYS * DAY))
+        yield from placed(kernels.past(time, first, y, lag))
     if unit.gap:
         yield from placed(kernels.gap(time, first))
     for x in unit.usual:
