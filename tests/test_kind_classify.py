@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +19,7 @@ from perennial.features.panel import epoch_day
 from perennial.kinds import classify as problem
 from perennial.kinds.base import Fitted
 from perennial.models.eventclassifier import EventClassifier
+from perennial.monitoring.late import late
 from perennial.registry.canonical import dumps, loads
 from tests import cards
 
@@ -156,3 +156,19 @@ def test_settings_that_could_only_fail_later_are_refused(made: Made) -> None:
         problem.check(made.cfg.model_copy(update={"model": model}))
     with pytest.raises(ConfigError, match="use 'refit'"):
         problem.check(made.cfg.model_copy(update={"model": made.cfg.model.model_copy(update={"mode": "update"})}))
+
+
+def test_estimates_stand_beside_what_matured_and_are_muted_when_wrong(made: Made) -> None:
+    """True probabilities give estimates that are shown; the same scores with labels turned round mute them."""
+    rng = np.random.default_rng(0)
+    n = 4_000
+    p = rng.beta(0.3, 4.0, n).astype(np.float32)
+    day = np.sort(rng.integers(0, 20, n)).astype(np.int32) + epoch_day(cards.AS_OF)
+    published = pa.table({"ds": pa.array(day).cast(pa.date32()), "y_hat": p})
+    y, ripe = (rng.random(n) < p).astype(np.float32), day <= day.max() - 5
+    for labels, muted in ((y, False), (1 - y, True)):
+        matured: Any = SimpleNamespace(day=day[ripe], y=labels[ripe], forecasts={"served": p[ripe]})
+        for one in late(made.cfg, published, matured):
+            assert [d.matured for d in one.days] == [True] * 15 + [False] * 5
+            assert one.trust.muted is muted, one.trust.reason
+            assert np.isnan(one.shown) == muted

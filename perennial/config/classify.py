@@ -30,7 +30,8 @@ class UnitFeatures(Section):
         False, description="Known labels and the share of positive ones in each window, shifted by the label delay."
     )
     past: bool = Field(
-        False, description="Known positives, how many in a row, days since the last, the first of these, and a negative."
+        False,
+        description="Known positives, how many in a row, days since the last, the first of these, and a negative.",
     )
     gap: bool = Field(False, description="Days since the unit's event before.")
     usual: tuple[Name, ...] = Field(
@@ -68,7 +69,8 @@ class Costs(Section):
 class Estimate(Section):
     """Performance estimated from calibrated scores while labels are not there yet."""
 
-    bound: float = Field(0.1, gt=0, description="An estimate further than this from what came true was wrong.")
+    days: int = Field(7, ge=1, description="Days taken together: single days have few positives.")
+    bound: float = Field(0.15, gt=0, description="An estimate further than this from what came true was wrong.")
     wrong: int = Field(3, ge=1, description="It is muted when it was wrong on this many ...")
     of: int = Field(7, ge=1, description="... of this many last matured days.")
 
@@ -137,9 +139,7 @@ class Classify(KindSettings):
         """Yield what contradicts the columns of the data, or other sections."""
         own = set(pipeline.data.columns.extra)
         for name in (*self.numbers(), *self.texts()):
-            yield from (
-                (("classify",), message) for _, message in unknown((), (name,), own, "data.columns.extra")
-            )
+            yield from ((("classify",), message) for _, message in unknown((), (name,), own, "data.columns.extra"))
         for name in sorted(set(self.numbers()) & set(self.texts())):
             yield ("classify",), f"column `{name}` is used as a number and as text; map it twice in `extra`"
         if not self.features.model_fields_set:
