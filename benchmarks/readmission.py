@@ -37,6 +37,7 @@ from perennial.evaluation.clinical import (
 )
 from perennial.models.calibration import calibrated, fit_calibration
 from perennial.models.tabular import Recipe, TabularClassifier, fit
+from perennial.resources import free_threads, spin_briefly
 
 COSTS = Costs(missed=10.0, in_vain=1.0)
 """A readmission that nobody prepared for is ten times as dear as a call in vain."""
@@ -96,7 +97,7 @@ def fitted(rows: pd.DataFrame, at: Cut, recipe: Recipe) -> TabularClassifier:
     use = at.fit | at.held
     units = pd.factorize(rows["patient"][use])[0].astype(np.int64)
     y = rows["readmitted"].to_numpy()[use]
-    return fit(features(rows[use]), y, units, at.held[use], recipe, threads=2)
+    return fit(features(rows[use]), y, units, at.held[use], recipe, threads=free_threads())
 
 
 def choose(rows: pd.DataFrame) -> tuple[str, dict[str, float]]:
@@ -105,7 +106,7 @@ def choose(rows: pd.DataFrame) -> tuple[str, dict[str, float]]:
     y = rows["readmitted"].to_numpy()[at.test]
     losses = {}
     for name, recipe in RECIPES.items():
-        risk = fitted(rows, at, recipe).risk(features(rows[at.test]), threads=2)
+        risk = fitted(rows, at, recipe).risk(features(rows[at.test]), threads=free_threads())
         losses[name] = float(-np.mean(y * np.log(risk) + (1 - y) * np.log(1 - risk)))
     return min(losses, key=lambda name: losses[name]), losses
 
@@ -173,13 +174,13 @@ def measure(rows: pd.DataFrame) -> dict[str, Any]:
     at = cut(rows, TEST_FROM)
     y = rows["readmitted"].to_numpy()
     model = fitted(rows, at, RECIPES[chosen])
-    threshold = cheapest_threshold(y[at.held], model.risk(features(rows[at.held]), threads=2), COSTS)
+    threshold = cheapest_threshold(y[at.held], model.risk(features(rows[at.held]), threads=free_threads()), COSTS)
     naive = {}
     for name, risk in baselines(rows, at).items():
         naive[name] = figures(y[at.test], risk[at.test], cheapest_threshold(y[at.held], risk[at.held], COSTS))
     by_set, champion = {}, np.empty(0)
     for name, (table, test) in sets(rows, at).items():
-        risk = model.risk(features(table[test]), threads=2)
+        risk = model.risk(features(table[test]), threads=free_threads())
         champion = risk if name == "main" else champion
         by_set[name] = {"rows": int(test.sum()), "events": int(y[test].sum()), **figures(y[test], risk, threshold)}
     best = min(naive, key=lambda name: naive[name]["brier"])
@@ -202,6 +203,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, required=True, help="folder with diabetes130_encounters.parquet")
     args = parser.parse_args()
+    spin_briefly()
     start = time.perf_counter()
     rows = prepare(pd.read_parquet(args.data / "diabetes130_encounters.parquet"))
     found = {"benchmark": "readmission", **measure(rows), "seconds": time.perf_counter() - start}

@@ -21,7 +21,7 @@ FIRST, DAYS = date(1999, 1, 1), 3652
 """The study's years: 1999-01-01 to 2008-12-30."""
 GONE = (11, 13, 14, 19, 20, 21)
 """Discharge dispositions: died, or to a hospice."""
-DRUGS = [
+DRUGS = (
     "metformin",
     "repaglinide",
     "nateglinide",
@@ -40,8 +40,8 @@ DRUGS = [
     "insulin",
     "glyburide-metformin",
     "glipizide-metformin",
-]
-NUMBERS = [
+)
+NUMBERS = (
     "time_in_hospital",
     "num_lab_procedures",
     "num_procedures",
@@ -50,8 +50,8 @@ NUMBERS = [
     "number_emergency",
     "number_inpatient",
     "number_diagnoses",
-]
-TEXT = [
+)
+TEXT = (
     "race",
     "gender",
     "age",
@@ -70,7 +70,7 @@ TEXT = [
     "rosiglitazone",
     "change",
     "diabetesMed",
-]
+)
 CODES = ("admission_type_id", "discharge_disposition_id", "admission_source_id")
 LABS = ("num_lab_procedures", "max_glu_serum", "a1cresult")
 """What a laboratory says: unknown in the stress set."""
