@@ -75,6 +75,15 @@ def test_units_on_both_sides_are_refused() -> None:
         fit(TABLE, Y, UNITS, np.arange(ROWS) % 3 == 0, Recipe(params={}), threads=1)
 
 
+@pytest.mark.parametrize("estimator", ["hist_gradient_boosting", "logistic"])
+def test_a_column_that_is_missing_altogether_is_unknown(estimator: str) -> None:
+    """Without a single laboratory value a risk is still given, and it is that of nulls."""
+    model = fitted(estimator)
+    blind = TABLE.set_column(1, "code", pa.nulls(ROWS, pa.string()))
+    assert np.array_equal(model.risk(TABLE.set_column(1, "code", pa.nulls(ROWS))), model.risk(blind))
+    assert np.isfinite(model.risk(blind)).all()
+
+
 def test_a_code_never_gives_a_training_row_its_own_answer() -> None:
     """A column of names, one a unit, separates nothing in training: every row's number comes from other units."""
     rng = np.random.default_rng(0)

@@ -21,7 +21,7 @@ Finding = tuple[Place, str]
 
 def problems(config: Pipeline, document: Document) -> list[Problem]:
     """Return everything in which the sections of a pipeline contradict one another."""
-    rules = (_columns, _covariates, _times, _model, _evaluation, _gates, _daily)
+    rules = (_columns, _privacy, _covariates, _times, _model, _evaluation, _gates, _daily)
     return [document.problem(place, message) for rule in rules for place, message in rule(config)]
 
 
@@ -37,6 +37,12 @@ def _columns(config: Pipeline) -> Iterator[Finding]:
             yield ("known", name), "is the name of a table that every pipeline has; rename it"
         yield from _reserved(("known", name), table)
     yield from _reserved(("data",), config.data)
+
+
+def _privacy(config: Pipeline) -> Iterator[Finding]:
+    tables = (config.data, *config.known.values())
+    columns = [ENTITY, *(column for table in tables for column in table.columns.extra)]
+    yield from _unknown(("privacy", "identifiers"), config.privacy.identifiers, columns, "`entity` and columns.extra")
 
 
 def _reserved(place: Place, table: Table) -> Iterator[Finding]:

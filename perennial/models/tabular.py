@@ -97,6 +97,9 @@ class TabularClassifier:
         X = np.empty((rows.num_rows, len(self.features)), order="F")
         for k, name in enumerate(self.features):
             column = rows[name]
+            if pa.types.is_null(column.type):  # nothing is known of any row, whatever it would have been
+                X[:, k] = np.nan
+                continue
             if is_text(column.type) != (name in self.text):
                 raise TrainingError(f"column {name!r} is {column.type}, but was not in training; retrain the model")
             X[:, k] = encode(column, Encoding(**self.text[name])) if name in self.text else numbers(column)
