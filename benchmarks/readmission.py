@@ -24,31 +24,23 @@ import pyarrow as pa
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.readmissiondata import LABS, prepare
-from perennial.evaluation.clinical import (
-    Costs,
-    brier_error,
-    calibration_error,
-    cheapest_threshold,
-    decision_curve,
-    expected_cost,
-    sensitivity_error,
-    specificity_error,
-    subgroup_figures,
-)
+from perennial.evaluation.clinical import decision_curve, sensitivity_error, specificity_error, subgroup_figures
+from perennial.evaluation.ranking import brier, calibration_error
 from perennial.models.calibration import calibrated, fit_calibration
+from perennial.models.decisions import cheapest_threshold
 from perennial.models.tabular import Recipe, TabularClassifier, fit
 from perennial.resources import free_threads, spin_briefly
 
-COSTS = Costs(missed=10.0, in_vain=1.0)
-"""A readmission that nobody prepared for is ten times as dear as a call in vain."""
+MISSED, IN_VAIN = 10.0, 1.0
+"""What a readmission that nobody prepared for costs, and a call in vain."""
 DELAY = 30
 TEST_FROM, CHOOSE_FROM, HELD = 0.8, 0.64, 0.2
 """Shares of the time: where the test begins, where the choice among recipes is made, what calibration gets."""
 NOT_FEATURES = ("encounter", "patient", "discharged", "readmitted", "admission_source", "site", "lace")
 _BOOSTING = {"learning_rate": 0.03, "max_iter": 300, "max_leaf_nodes": 8, "min_samples_leaf": 100, "max_features": 0.3}
 RECIPES: Mapping[str, Recipe] = {
-    "logistic": Recipe(estimator="logistic", params={}),
-    "logistic, little regularised": Recipe(estimator="logistic", params={"C": 1.0}, min_category=100),
+    "logistic": Recipe(estimator="linear", params={}),
+    "logistic, little regularised": Recipe(estimator="linear", params={"C": 1.0}, min_category=100),
     "boosting": Recipe(params={}),
     "boosting, shallow and slow": Recipe(params=_BOOSTING),
     "boosting, shallow and slow, isotonic": Recipe(params=_BOOSTING, calibration="isotonic"),
@@ -112,14 +104,21 @@ def choose(rows: pd.DataFrame) -> tuple[str, dict[str, float]]:
 
 
 def baselines(rows: pd.DataFrame, at: Cut) -> dict[str, Floats]:
-    """Return the risks that need no model: the base rate, and one number each, read by Platt's method."""
-    y = rows["readmitted"].to_numpy()
-    use = at.fit | at.held
-    risks = {"base_rate": np.full(len(rows), y[use].mean())}
+    """Return the risks that need no model: the base rate, and one number each, read by Platt's method.
+
+    They are calibrated on the patients that the model is calibrated on.
+    """
+    y = rows["readmitted"].to_numpy()[at.held]
+    risks = {"base_rate": np.full(len(rows), y.mean())}
     for name, column in (("prior_inpatient", "number_inpatient"), ("lace_like", "lace")):
-        x = rows[column].to_numpy(dtype=np.float64)
-        risks[name] = calibrated(x, fit_calibration(x[use], y[use], "sigmoid"))
+        score = 1 / (1 + np.exp(-rows[column].to_numpy(dtype=np.float64)))  # Platt's line is in its log-odds
+        risks[name] = calibrated(score, fit_calibration(y, score[at.held], "sigmoid"))
     return risks
+
+
+def threshold_of(y: Floats, risk: Floats) -> float:
+    """Return the threshold that costs least."""
+    return cheapest_threshold(y, risk, np.full(len(y), IN_VAIN), np.full(len(y), MISSED))
 
 
 def figures(y: Floats, risk: Floats, threshold: float) -> dict[str, float]:
@@ -128,11 +127,11 @@ def figures(y: Floats, risk: Floats, threshold: float) -> dict[str, float]:
     return {
         "auc": float(roc_auc_score(y, risk)),
         "average_precision": float(average_precision_score(y, risk)),
-        "brier": float(brier_error(y, risk, once)[0]),
+        "brier": float(brier(y, risk, once)[0]),
         "calibration_error": float(calibration_error(y, risk, once)[0]),
         "sensitivity": 1 - float(sensitivity_error(y, risk, once, threshold)[0]),
         "specificity": 1 - float(specificity_error(y, risk, once, threshold)[0]),
-        "cost": float(expected_cost(y, risk, once, threshold, COSTS)[0]),
+        "cost": float(np.mean(np.where(y > 0, MISSED * (risk < threshold), IN_VAIN * (risk >= threshold)))),
         "threshold": threshold,
     }
 
@@ -159,7 +158,7 @@ def subgroups(rows: pd.DataFrame, test: Marks, risk: Floats, threshold: float) -
         for value in sorted(part[name].dropna().unique())
         if (part[name] == value).sum() >= 200
     ]
-    errors = [("brier", brier_error), ("sensitivity_error", partial(sensitivity_error, threshold=threshold))]
+    errors = [("brier", brier), ("sensitivity_error", partial(sensitivity_error, threshold=threshold))]
     found = subgroup_figures(part["readmitted"].to_numpy(), risk, unit, groups, errors)
     out: dict[str, Any] = {}
     for one in found:
@@ -174,10 +173,10 @@ def measure(rows: pd.DataFrame) -> dict[str, Any]:
     at = cut(rows, TEST_FROM)
     y = rows["readmitted"].to_numpy()
     model = fitted(rows, at, RECIPES[chosen])
-    threshold = cheapest_threshold(y[at.held], model.risk(features(rows[at.held]), threads=free_threads()), COSTS)
+    threshold = threshold_of(y[at.held], model.risk(features(rows[at.held]), threads=free_threads()))
     naive = {}
     for name, risk in baselines(rows, at).items():
-        naive[name] = figures(y[at.test], risk[at.test], cheapest_threshold(y[at.held], risk[at.held], COSTS))
+        naive[name] = figures(y[at.test], risk[at.test], threshold_of(y[at.held], risk[at.held]))
     by_set, champion = {}, np.empty(0)
     for name, (table, test) in sets(rows, at).items():
         risk = model.risk(features(table[test]), threads=free_threads())

@@ -44,9 +44,6 @@ def rows_of(y: np.ndarray, score: np.ndarray, unit: np.ndarray, day: np.ndarray,
     )
 
 
-
-
-
 @given(SEEDS)
 @trials(max_examples=50, deadline=None)
 def test_figures_are_those_of_scikit_learn(seed: int) -> None:

@@ -5,36 +5,27 @@ from functools import partial
 import numpy as np
 import pytest
 
-from perennial.errors import TrainingError
 from perennial.evaluation.clinical import (
-    Costs,
-    brier_error,
-    calibration_error,
-    cheapest_threshold,
     decision_curve,
-    expected_cost,
     reliability,
     sensitivity_error,
     specificity_error,
     subgroup_figures,
     unit_draws,
 )
+from perennial.evaluation.ranking import brier, calibration_error
 
 RNG = np.random.default_rng(5)
 RISK = RNG.beta(1, 7, 6000)
 Y = (RNG.random(6000) < RISK).astype(np.float64)
 ONCE = np.ones((1, 6000))
-COSTS = Costs(missed=10.0, in_vain=1.0)
 
 
 def test_errors_of_a_small_case_by_hand() -> None:
-    """Four rows, two events, threshold 0.5: one event missed, one call in vain."""
+    """Four rows, two events, threshold 0.5: one event missed, one call in vain; without events nothing is known."""
     y, risk, once = np.array([1.0, 1, 0, 0]), np.array([0.9, 0.2, 0.6, 0.1]), np.ones((1, 4))
-    assert brier_error(y, risk, once)[0] == pytest.approx((0.01 + 0.64 + 0.36 + 0.01) / 4)
     assert sensitivity_error(y, risk, once, 0.5)[0] == 0.5
     assert specificity_error(y, risk, once, 0.5)[0] == 0.5
-    assert expected_cost(y, risk, once, 0.5, COSTS)[0] == (10 + 1) / 4
-    assert calibration_error(y, risk, once, bins=1)[0] == pytest.approx(abs(0.5 - 0.45))
     assert np.isnan(sensitivity_error(np.zeros(4), risk, once, 0.5)[0])
 
 
@@ -42,11 +33,7 @@ def test_a_weight_of_two_is_a_row_that_is_there_twice() -> None:
     """Every error under bootstrap multiplicities equals the error of the repeated rows."""
     times = RNG.integers(0, 3, 6000)
     y, risk = np.repeat(Y, times), np.repeat(RISK, times)
-    for error in (
-        brier_error,
-        partial(sensitivity_error, threshold=0.2),
-        partial(expected_cost, threshold=0.2, costs=COSTS),
-    ):
+    for error in (partial(sensitivity_error, threshold=0.2), partial(specificity_error, threshold=0.2)):
         repeated = error(y, risk, np.ones((1, len(y))))
         assert error(Y, RISK, times[None].astype(float)) == pytest.approx(repeated)
 
@@ -60,21 +47,6 @@ def test_honest_risks_lie_on_the_diagonal_and_exaggerated_ones_do_not() -> None:
     assert ((doubled.predicted > doubled.high).mean()) >= 0.8
     assert honest.rows.sum() == 6000
     assert calibration_error(Y, np.minimum(2 * RISK, 0.99), ONCE)[0] > 4 * calibration_error(Y, RISK, ONCE)[0]
-
-
-def test_the_cheapest_threshold_is_that_of_an_exhaustive_search_and_near_the_theoretical_one() -> None:
-    """With honest risks it lies near in_vain / (in_vain + missed)."""
-    chosen = cheapest_threshold(Y, RISK, COSTS)
-    every = [expected_cost(Y, RISK, ONCE, t, COSTS)[0] for t in [*RISK, np.inf]]
-    assert expected_cost(Y, RISK, ONCE, chosen, COSTS)[0] == pytest.approx(min(every))
-    assert chosen == pytest.approx(1 / 11, abs=0.04)
-
-
-def test_where_a_miss_costs_nothing_nobody_is_called_and_without_rows_nothing_is_chosen() -> None:
-    """Calling nobody is a threshold too."""
-    assert cheapest_threshold(Y, RISK, Costs(missed=0.0, in_vain=1.0)) == np.inf
-    with pytest.raises(TrainingError, match="no rows to choose a threshold on"):
-        cheapest_threshold(np.empty(0), np.empty(0), COSTS)
 
 
 def test_a_decision_curve_rewards_knowing_and_not_guessing() -> None:
@@ -91,7 +63,7 @@ def test_intervals_of_subgroups_widen_when_rows_are_the_same_patients() -> None:
     """600 rows of 60 patients say less than 600 rows of 600, and a group's figure is that of its rows alone."""
     group = np.arange(6000) < 600
     y = np.where(group, (np.arange(6000) // 10) % 2, Y).astype(float)  # ten rows of one patient end alike
-    error = [("brier", brier_error)]
+    error = [("brier", brier)]
     alone = subgroup_figures(y, RISK, np.arange(6000), [("all", group | True), ("race=X", group)], error)
     shared = subgroup_figures(y, RISK, np.arange(6000) // 10, [("all", group | True), ("race=X", group)], error)
     assert shared[1].value == pytest.approx(((RISK - y)[group] ** 2).mean())

@@ -1,18 +1,8 @@
 """What a clinic asks of a risk: is it honest, whom does it miss, what does acting on it cost, and for whom.
 
-The errors take ``y`` (0 or 1), ``risk`` (probability) and ``weight``, the weight of each row under several
-weightings at once, shape (n_weightings, n_rows): all rows once, one subgroup, bootstrap draws of patients. Each
-returns one value per weighting, lower is better, nan where undefined.
-
-============================ ================================================================= ==========
-error                        what it is                                                        range
-============================ ================================================================= ==========
-:func:`brier_error`          mean (risk - y)^2 (Brier 1950)                                    [0, 1]
-:func:`calibration_error`    mean |observed - predicted| over bins of equal size               [0, 1]
-:func:`sensitivity_error`    share of the events below the threshold                           [0, 1]
-:func:`specificity_error`    share of the others at or above the threshold                     [0, 1]
-:func:`expected_cost`        mean cost of what is missed and of who is called in vain          [0, inf)
-============================ ================================================================= ==========
+Errors take ``y`` (0 or 1), ``risk`` (probability) and ``weight``, the weight of each row under several weightings
+at once, shape (n_weightings, n_rows), like those of :mod:`perennial.evaluation.ranking`, and return one value per
+weighting, nan where undefined.
 
 Source of the decision curve: Vickers & Elkin 2006, "Decision curve analysis".
 """
@@ -23,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from perennial.errors import TrainingError
+from perennial.evaluation.ranking import ratio
 
 Floats = npt.NDArray[np.float64]
 Error = Callable[[Floats, Floats, Floats], Floats]
@@ -32,81 +22,14 @@ Error = Callable[[Floats, Floats, Floats], Floats]
 BINS = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
-    """What a wrong answer costs, in any unit; a missed event is far dearer than a call in vain.
-
-    Attributes:
-        missed: Of an event below the threshold.
-        in_vain: Of somebody at or above it to whom nothing happens.
-    """
-
-    missed: float
-    in_vain: float
-
-
-# --- errors ------------------------------------------------------------------------------------------------
-
-
-def brier_error(y: Floats, risk: Floats, weight: Floats) -> Floats:
-    """Return the mean squared distance of the risk to what happened, in [0, 1]."""
-    return _ratio(weight @ (risk - y) ** 2, weight.sum(axis=1))
-
-
-def calibration_error(y: Floats, risk: Floats, weight: Floats, bins: int = BINS) -> Floats:
-    """Return the mean distance between predicted and observed rate over bins of equally many rows, in [0, 1].
-
-    The bins are those of all rows together, so that weightings can be compared. Even a perfect model has an error
-    above zero, about ``sqrt(bins / n_rows)`` times the spread of y: compare, do not demand zero.
-    """
-    member = np.zeros((len(y), bins))
-    member[np.arange(len(y)), bin_of(risk, bins)] = 1.0
-    gap = np.abs(weight @ (member * (y - risk)[:, None]))
-    return _ratio(gap.sum(axis=1), weight.sum(axis=1))
-
-
 def sensitivity_error(y: Floats, risk: Floats, weight: Floats, threshold: float) -> Floats:
     """Return the share of the events that are missed (1 - sensitivity), in [0, 1]; nan without events."""
-    return _ratio(weight @ (y * (risk < threshold)), weight @ y)
+    return ratio(weight @ (y * (risk < threshold)), weight @ y)
 
 
 def specificity_error(y: Floats, risk: Floats, weight: Floats, threshold: float) -> Floats:
     """Return the share of the others that are called in vain (1 - specificity), in [0, 1]; nan without others."""
-    return _ratio(weight @ ((1 - y) * (risk >= threshold)), weight @ (1 - y))
-
-
-def expected_cost(y: Floats, risk: Floats, weight: Floats, threshold: float, costs: Costs) -> Floats:
-    """Return the mean cost per row of acting on the threshold, in the unit of ``costs``."""
-    called = risk >= threshold
-    each = np.where(y > 0, np.where(called, 0.0, costs.missed), np.where(called, costs.in_vain, 0.0))
-    return _ratio(weight @ each, weight.sum(axis=1))
-
-
-# --- the threshold, before the test ------------------------------------------------------------------------
-
-
-def cheapest_threshold(y: Floats, risk: Floats, costs: Costs) -> float:
-    """Return the threshold with the lowest cost on rows that are no part of the test.
-
-    Args:
-        y: 0 or 1, shape (n_rows,), of the patients the model was calibrated on.
-        risk: Calibrated risks of the same rows.
-        costs: Of a missed event and of a call in vain.
-
-    Returns:
-        One of the risks, or ``inf`` where calling nobody is cheapest. Of equal costs the highest threshold,
-        which calls the fewest.
-
-    Raises:
-        TrainingError: There are no rows.
-    """
-    if not len(y):
-        raise TrainingError("no rows to choose a threshold on; hold more patients back for calibration")
-    order = np.argsort(-risk, kind="stable")
-    spared = np.cumsum(np.where(y[order] > 0, -costs.missed, costs.in_vain))
-    last = np.append(risk[order][1:] != risk[order][:-1], True)  # equal risks are called together or not at all
-    cost = np.append(0.0, spared[last])
-    return float(np.append(np.inf, risk[order][last])[int(np.argmin(cost))])
+    return ratio(weight @ ((1 - y) * (risk >= threshold)), weight @ (1 - y))
 
 
 # --- pictures ----------------------------------------------------------------------------------------------
@@ -280,7 +203,3 @@ def _by_unit(unit: npt.NDArray[np.int64], values: Floats) -> Floats:
     total = np.zeros((int(unit.max(initial=-1)) + 1, values.shape[1]))
     np.add.at(total, unit, values)
     return total
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.full_like(part, np.nan, dtype=np.float64), where=whole > 0)

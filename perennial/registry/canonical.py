@@ -37,6 +37,7 @@ TRUSTED = (
     f"{_HGB}.predictor.TreePredictor",
     "sklearn.ensemble._forest.RandomForestRegressor",
     "sklearn.impute._base.SimpleImputer",
+    "sklearn.linear_model._logistic.LogisticRegression",
     "sklearn.linear_model._ridge.Ridge",
     "sklearn.pipeline.Pipeline",
     "sklearn.preprocessing._data.StandardScaler",
