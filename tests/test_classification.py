@@ -1,6 +1,7 @@
 """Metrics of classification: against scikit-learn, against obvious code, and under weights."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 
 from perennial.evaluation import ranking
 from perennial.evaluation.classification import METRICS, alert_column
+from perennial.evaluation.sums import Grid
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -42,6 +44,11 @@ def rows_of(y: np.ndarray, score: np.ndarray, unit: np.ndarray, day: np.ndarray,
             alert_column("candidate"): score >= 0.5,
         },
     )
+
+
+def evaluated(metric: Any, rows: Any, entities: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """Return a metric of the candidate under weightings of entities and days."""
+    return metric.weighted(metric.prepare(Grid(rows), "candidate"), entities, days)
 
 
 @given(SEEDS)
@@ -80,10 +87,8 @@ def test_a_weight_of_two_is_the_unit_twice(seed: int) -> None:
     for name, metric in METRICS.items():
         if name == "calibration_error":  # its bins are those of the rows there are
             continue
-        weighted = metric.weighted(rows, "candidate", times[None, :], np.ones((1, len(np.unique(day)))))
-        plain = metric.weighted(
-            again, "candidate", np.ones((1, len(again.entities))), np.ones((1, len(np.unique(again.day))))
-        )
+        weighted = evaluated(metric, rows, times[None, :], np.ones((1, len(np.unique(day)))))
+        plain = evaluated(metric, again, np.ones((1, len(again.entities))), np.ones((1, len(np.unique(again.day)))))
         np.testing.assert_allclose(weighted, plain, atol=1e-6, err_msg=name)
 
 
@@ -109,7 +114,7 @@ def test_precision_of_the_top_units(seed: int, top: int) -> None:
     unit, day = rng.integers(0, 12, len(y)), np.sort(rng.integers(0, 4, len(y)))
     rows = rows_of(y, score, unit, day, top)
     ones = np.ones((1, len(rows.entities))), np.ones((1, len(np.unique(day))))
-    found = METRICS["card_precision_error"].weighted(rows, "candidate", *ones)
+    found = evaluated(METRICS["card_precision_error"], rows, *ones)
     assert found[0] == pytest.approx(1 - card_precision(y, np.float32(score), unit, day, top))
 
 
@@ -118,7 +123,7 @@ def test_cost_misses_and_volume() -> None:
     y, score = np.array([1, 1, 0, 0]), np.array([0.9, 0.1, 0.8, 0.2])
     rows = rows_of(y, score, np.arange(4), np.array([0, 0, 1, 1]), top=1)
     ones = np.ones((1, 4)), np.ones((1, 2))
-    found = {name: float(metric.weighted(rows, "candidate", *ones)[0]) for name, metric in METRICS.items()}
+    found = {name: float(evaluated(metric, rows, *ones)[0]) for name, metric in METRICS.items()}
     assert found["expected_cost"] == pytest.approx(11 / 4)
     assert (found["miss_rate"], found["false_alert_rate"], found["alert_volume"]) == (0.5, 0.5, 1.0)
     assert not METRICS["expected_cost"].has(rows, "naive")
@@ -136,7 +141,7 @@ def test_undefined_is_nan_and_never_good() -> None:
         rows = rows_of(empty, empty, np.zeros(1, int), empty, 1)
         rows.entity = empty.astype(np.int32)
         rows.extra = {key: np.empty(0) for key in rows.extra}
-        assert np.isnan(metric.weighted(rows, "candidate", np.ones((1, 1)), np.ones((1, 0)))).all(), name
+        assert np.isnan(evaluated(metric, rows, np.ones((1, 1)), np.ones((1, 0)))).all(), name
 
 
 def test_calibration_error_sees_scores_that_are_too_high() -> None:

@@ -28,7 +28,7 @@ Source of the counts, means and rates: Le Borgne et al. 2022, Fraud Detection Ha
 transformation". The rest is ours.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -210,12 +210,3 @@ def _require(events: Events, cfg: Classify) -> None:
                 f"classify.features names {kind} columns that the rows do not have: {sample(missing)}; "
                 f"there are {sample(sorted(there)) or 'none'}: map them in data.columns.extra"
             )
-
-
-def columns_needed(cfg: Classify) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the number columns and the text columns that the settings name, each sorted."""
-    features = cfg.features
-    numbers = {*features.numbers} | {x for unit in features.units for x in (*unit.means, *unit.usual)}
-    numbers |= {name for name in (cfg.time, cfg.costs.amount) if name}
-    labels = {*features.categories} | {unit.column for unit in features.units} | ({cfg.unit} if cfg.unit else set())
-    return sorted(numbers), sorted(labels)
