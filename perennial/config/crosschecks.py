@@ -43,7 +43,7 @@ def _columns(config: Pipeline) -> Iterator[Finding]:
 def _privacy(config: Pipeline) -> Iterator[Finding]:
     tables = (config.data, *config.known.values())
     columns = [ENTITY, *(column for table in tables for column in table.columns.extra)]
-    yield from _unknown(("privacy", "identifiers"), config.privacy.identifiers, columns, "`entity` and columns.extra")
+    yield from unknown(("privacy", "identifiers"), config.privacy.identifiers, columns, "`entity` and columns.extra")
 
 
 def _reserved(place: Place, table: Table) -> Iterator[Finding]:

@@ -201,7 +201,7 @@ def _log_odds(
     common = common + 0.1 * who["male"] + 0.25 * np.maximum(11.5 - labs[:, 2], 0)
     usual = common + 0.35 * age + 0.7 * np.log(labs[:, 1]) + 0.12 * (labs[:, 0] - 7.5)
     changed = common + 0.7 - 0.45 * age + 1.6 * respiratory
-    return np.where(epidemic, changed, usual)
+    return np.asarray(np.where(epidemic, changed, usual), dtype=np.float64)
 
 
 def _in_order(rounds: list[Discharges], world: World) -> Discharges:
