@@ -97,12 +97,17 @@ def probability(members: Sequence[Any], X: Floats, threads: int) -> Doubles:
 
 
 def _probability(member: Any, X: Floats, threads: int) -> Doubles:
-    if hasattr(member, "predict_proba"):
-        return np.asarray(member.predict_proba(X)[:, 1], dtype=np.float64)
+    if isinstance(member, dict):
+        filled = np.where(np.isnan(X), member["median"], X)
+        return _sigmoid((filled - member["mean"]) / member["scale"] @ member["coef"] + member["intercept"])
     from perennial.models.trees import compile_forest
 
     raw = compile_forest([member]).raw(X, threads)
-    return np.clip(raw, 0, 1) if hasattr(member, "estimators_") else 1 / (1 + np.exp(-np.clip(raw, -500, 500)))
+    return np.clip(raw, 0, 1) if hasattr(member, "estimators_") else _sigmoid(raw)
+
+
+def _sigmoid(z: Doubles) -> Doubles:
+    return np.asarray(1 / (1 + np.exp(-np.clip(z, -500, 500))))
 
 
 @contextmanager
@@ -173,14 +178,16 @@ def _forest(params: dict[str, Any], X: Floats, y: Doubles, seed: int, threads: i
 
 
 def _linear(params: dict[str, Any], X: Floats, y: Doubles, seed: int, threads: int) -> tuple[Any, Doubles]:
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
+    """Fit a logistic regression of standardised features; kept are its arrays, with medians for what is missing."""
     del threads  # serial
-    last = _class_of("linear")(**params, random_state=seed)
-    model = make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), last).fit(X, y.astype(np.int64))
-    return model, np.abs(model[-1].coef_[0])
+    median = np.nanmedian(X.astype(np.float64), axis=0)
+    filled = np.where(np.isnan(X), median, X)
+    mean, scale = filled.mean(axis=0), filled.std(axis=0)
+    scale[scale == 0] = 1.0
+    model = _class_of("linear")(**params, random_state=seed).fit((filled - mean) / scale, y.astype(np.int64))
+    coefficients = np.asarray(model.coef_[0], dtype=np.float64)
+    arrays = {"median": median, "mean": mean, "scale": scale, "coef": coefficients, "intercept": model.intercept_}
+    return arrays, np.abs(coefficients)
 
 
 _FITTERS: Mapping[str, Callable[..., tuple[Any, Doubles]]] = {

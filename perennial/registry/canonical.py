@@ -26,6 +26,7 @@ _SCHEMA = "schema.json"
 
 _HGB = "sklearn.ensemble._hist_gradient_boosting"
 TRUSTED = (
+    "perennial.models.eventclassifier.EventClassifier",
     "perennial.models.forecaster.DirectForecaster",
     "perennial.models.tabular.TabularClassifier",
     "functools.partial",
