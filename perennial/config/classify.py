@@ -44,10 +44,6 @@ class EventFeatures(Section):
 
     numbers: tuple[Name, ...] = Field((), description="Number columns taken as they are.")
     categories: tuple[Name, ...] = Field((), description="Text columns with few values; a new value is unknown.")
-    codes: tuple[Name, ...] = Field(
-        (),
-        description="Text columns with many values (diagnoses, shops): each counts by its risk among other units.",
-    )
     calendar: tuple[Literal["weekend", "night", "hour", "day_of_week", "month"], ...] = Field(
         (), description="night: before 07:00; needs `time`, as hour does."
     )
@@ -149,9 +145,7 @@ class Classify(KindSettings):
     def texts(self) -> tuple[str, ...]:
         """Return the text columns that are named anywhere, sorted."""
         asked = {column for one in self.evaluation_sets.values() for column in one.where}
-        named = (
-            {*self.features.categories, *self.features.codes} | asked | {unit.column for unit in self.features.units}
-        )
+        named = {*self.features.categories} | asked | {unit.column for unit in self.features.units}
         return tuple(sorted(named | ({self.unit} if self.unit else set())))
 
     def reach(self) -> int:
@@ -173,7 +167,7 @@ class Classify(KindSettings):
             yield from ((("classify",), message) for _, message in unknown((), (name,), own, "data.columns.extra"))
         for name in sorted(set(self.numbers()) & set(self.texts())):
             yield ("classify",), f"column `{name}` is used as a number and as text; map it twice in `extra`"
-        features = {*self.features.numbers, *self.features.categories, *self.features.codes}
+        features = {*self.features.numbers, *self.features.categories}
         for name, one in self.evaluation_sets.items():
             place = ("classify", "evaluation_sets", name, "without")
             yield from unknown(place, one.without, features, "classify.features")

@@ -18,12 +18,15 @@ from perennial.config.models import Pipeline
 from perennial.config.section import flat
 from perennial.contracts import ENTITY, TIME, Evaluation, Read, Snapshot, Split, TestRows, Training, Window
 from perennial.errors import ConfigError, TrainingError
+from perennial.evaluation.clinicalcharts import charts
+from perennial.evaluation.metrics import main
 from perennial.evaluation.scores import per_entity, score
 from perennial.features.events import Events, feature_names
 from perennial.features.eventtable import read_events
 from perennial.features.panel import EPOCH, epoch_day
 from perennial.kinds.base import Fitted
-from perennial.kinds.eventrows import Rows, blocked, naive_risk, reliability_chart, rows_of
+from perennial.kinds.eventrows import Rows, blocked, naive_risk, rows_of
+from perennial.kinds.eventsets import judged_in_sets
 from perennial.models import classifiers
 from perennial.models.decisions import calibrate, cheapest_threshold, fit_calibration
 from perennial.models.eventclassifier import EventClassifier, recoded
@@ -62,9 +65,7 @@ def split(data: Events, cfg: Pipeline) -> Split:
     return made
 
 
-def train(
-    data: Events, split: Split, cfg: Pipeline, *, champion: EventClassifier | None, threads: int
-) -> Fitted:
+def train(data: Events, split: Split, cfg: Pipeline, *, champion: EventClassifier | None, threads: int) -> Fitted:
     """Fit a candidate: calibrate and set the threshold on the last labelled days, then fit on all of them.
 
     Raises:
@@ -110,7 +111,7 @@ def evaluate(
     """Score the models and the naive contenders on the events of the test windows."""
     rows = _tested(data, split, cfg, models, threads)
     return Evaluation(
-        scores=score(rows, cfg.evaluation), rows=rows, per_entity=per_entity(rows), charts=reliability_chart(rows)
+        scores=score(rows, cfg.evaluation), rows=rows, per_entity=per_entity(main(rows)), charts=charts(rows)
     )
 
 
@@ -334,14 +335,16 @@ def _flat(cfg: Pipeline) -> dict[str, str | int | float | bool]:
 # --- scoring -----------------------------------------------------------------------------------------------
 
 
-def _tested(
-    data: Events, split: Split, cfg: Pipeline, models: Mapping[str, EventClassifier], threads: int
-) -> TestRows:
+def _tested(data: Events, split: Split, cfg: Pipeline, models: Mapping[str, EventClassifier], threads: int) -> TestRows:
     asked = _judged(data, split, cfg)
-    forecasts = {name: model.risk(model.design(data, asked.at), threads) for name, model in models.items()}
-    alerts = {name: forecasts[name] >= model.threshold for name, model in models.items()}
     base_rate = _base_rate(data, cfg, epoch_day(split.train_end) + cfg.classify.label_delay_days)
-    return rows_of(data, cfg, asked, forecasts, alerts, base_rate=base_rate)
+
+    def judged(events: Events) -> TestRows:
+        forecasts = {name: model.risk(model.design(events, asked.at), threads) for name, model in models.items()}
+        alerts = {name: forecasts[name] >= model.threshold for name, model in models.items()}
+        return rows_of(events, cfg, asked, forecasts, alerts, base_rate=base_rate)
+
+    return judged_in_sets(data, asked.at, cfg.classify.evaluation_sets, judged)
 
 
 def _batch(

@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial.config.models import Pipeline
-from perennial.contracts import Chart, TestRows
-from perennial.evaluation import ranking
+from perennial.contracts import TestRows
 from perennial.evaluation.classification import COST_FALSE_NEGATIVE, COST_FALSE_POSITIVE, TOP, UNIT, alert_column
 from perennial.features.events import DAY, Events
 
@@ -130,31 +129,6 @@ def naive_risk(data: Events, cfg: Pipeline, rows: Places, base_rate: float) -> D
     return risk
 
 
-def reliability_chart(rows: TestRows) -> tuple[Chart, ...]:
-    """Return forecast probability against the share of positives, of each model."""
-    models = [name for name in ("candidate", "champion") if name in rows.forecasts]
-    if not models or not len(rows.y):
-        return ()
-    y = rows.y.astype(np.float64)
-    edges, lines = [], {}
-    for name in models:
-        mean, share, _ = ranking.reliability(y, rows.forecasts[name].astype(np.float64))
-        edges = edges or [f"{m:.4f}" for m in mean]
-        lines[name] = tuple(round(float(s), 6) for s in share)
-    n = min(len(line) for line in lines.values())
-    expected = tuple(round(float(e), 6) for e in edges[:n])
-    return (
-        Chart(
-            title="Probabilities against what happened",
-            note="Ten groups of equal size by the candidate's probability; on the line called expected they come true.",
-            dates=tuple(edges[:n]),
-            lines={"expected": expected} | {name: line[:n] for name, line in lines.items()},
-            axis="Probability of a positive",
-            unit="Share of positives",
-        ),
-    )
-
-
 def _slices(cfg: Pipeline) -> tuple[str, ...]:
     gated = (gate.slices for gate in cfg.gates if gate.slices)
     return tuple(dict.fromkeys((*cfg.evaluation.slices, *gated)))
@@ -177,9 +151,7 @@ def _text(data: Events, name: str) -> npt.NDArray[np.str_]:
     return np.array([*one.names, "unknown"], dtype=np.str_)[one.codes]
 
 
-def _entities(
-    unit: npt.NDArray[np.int32], slices: Mapping[str, npt.NDArray[np.str_]]
-) -> tuple[Places, Places]:
+def _entities(unit: npt.NDArray[np.int32], slices: Mapping[str, npt.NDArray[np.str_]]) -> tuple[Places, Places]:
     """Return the code of each row's (unit, slice labels), and the first row of each."""
     columns = [unit.astype(np.int64)]
     columns += [np.unique(labels, return_inverse=True)[1].astype(np.int64) for labels in slices.values()]
