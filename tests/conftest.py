@@ -16,7 +16,7 @@ import pytest
 from flows.server import flush_logs, settings
 from tests import shop
 
-SERVER_SECONDS = 500
+SERVER_SECONDS = 120
 
 
 @pytest.fixture(scope="session")

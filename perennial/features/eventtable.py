@@ -51,7 +51,8 @@ def read_events(cfg: Pipeline, snapshot: Snapshot, read: Read) -> Events:
         TrainingError: There is no row, or a column is not of the kind that is needed.
     """
     settings = cfg.classify
-    ids, texts = _Names(), {name: _Names() for name in settings.texts()}
+    sliced = (*cfg.evaluation.slices, *(gate.slices for gate in cfg.gates if gate.slices))
+    ids, texts = _Names(), {name: _Names() for name in dict.fromkeys((*settings.texts(), *sliced))}
     columns: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in (TARGET, *settings.numbers())}
     days, stamps = [], []
     for batch in read(snapshot.main):

@@ -29,7 +29,7 @@ from perennial.kinds.eventrows import Rows, blocked, naive_risk, rows_of
 from perennial.kinds.eventsets import judged_in_sets
 from perennial.models import classifiers
 from perennial.models.decisions import calibrate, cheapest_threshold, fit_calibration
-from perennial.models.eventclassifier import EventClassifier, recoded
+from perennial.models.eventclassifier import EventClassifier
 
 __all__ = ["backtest", "check", "evaluate", "inputs", "load", "mature", "moved", "naive", "predict", "split", "train"]
 __all__ += ["units"]
