@@ -20,11 +20,11 @@ import numpy as np
 
 from perennial.config.models import Environment, Pipeline
 from perennial.contracts import Evaluation, Landing, Split, Training
-from perennial.errors import ConfigError
+from perennial.errors import ConfigError, Refused
 from perennial.sources.pseudonyms import Pseudonyms
 
 if TYPE_CHECKING:
-    from perennial.context import Run
+    from perennial.context import Run, Workspace
 
 KEY_FILE = "pseudonym.key"
 SHORTEST_KEY = 16
@@ -98,6 +98,20 @@ def _require_same_key(pipeline: str, found: Pseudonyms, earlier: Sequence[Landin
             f"the rows of {pipeline} carry pseudonyms of another key ({', '.join(sorted(marks))}, not {found.mark}); "
             "set pseudonym_key to the one they were made with: a new key would give everybody a second name"
         )
+
+
+def of_names(workspace: "Workspace", pipeline: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the pseudonyms of identifiers, in their order: how a predicted risk is found again.
+
+    Raises:
+        Refused: The pipeline replaces no identifiers.
+        ConfigError: There is no such pipeline, or its key is gone.
+    """
+    cfg = workspace.pipeline(pipeline).config
+    found = pseudonyms(cfg, workspace.env, workspace.home, landed=True)
+    if found is None:
+        raise Refused(f"{pipeline} replaces no identifiers: `privacy.identifiers` in its file is empty")
+    return tuple(map(found.of, names))
 
 
 # --- what people read --------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ RACES = np.array(["Asian", "European", "Other"])
 THRESHOLD = 0.1
 
 
-def patients(seed: int = 0, n: int = 9000) -> tuple[TestRows, npt.NDArray[np.float64]]:
+def patients(seed: int = 0, n: int = 6000) -> tuple[TestRows, npt.NDArray[np.float64]]:
     """Return rows of 3 encounters a patient on 60 days with the champion's forecasts, and the true risks."""
     rng = np.random.default_rng(seed)
     unit = np.arange(n) // 3

@@ -1,5 +1,7 @@
 """Names of people stop at the border: pseudonyms under a secret key, and no single row in what people read."""
 
+import hashlib
+import json
 import logging
 import stat
 from datetime import date
@@ -9,9 +11,10 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from perennial.config.files import load_environment
-from perennial.config.models import Pipeline
+from perennial.config.models import Environment, Pipeline
 from perennial.contracts import StoredFile
 from perennial.errors import ConfigError, SchemaError, SourceUnusable
 from perennial.privacy import KEY_FILE, pseudonyms
@@ -28,9 +31,7 @@ PRIVATE = shop.PIPELINE.replace("guards:", "privacy: {identifiers: [entity, pati
 
 def config(text: str = PRIVATE) -> Pipeline:
     """Read a pipeline from text."""
-    import yaml
-
-    return Pipeline.model_validate_json(__import__("json").dumps(yaml.safe_load(text)))
+    return Pipeline.model_validate_json(json.dumps(yaml.safe_load(text)))
 
 
 def test_no_original_passes_the_border_and_equal_people_have_equal_names(tmp_path: Path) -> None:
@@ -97,6 +98,24 @@ def test_a_lost_or_short_key_is_refused(tmp_path: Path) -> None:
     assert "secret keep" not in str(caught.value)
 
 
+def test_a_prediction_is_found_again_through_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`perennial pseudonym` turns names on standard input into those of the tables; without identifiers it refuses."""
+    from typer.testing import CliRunner
+
+    from flows.operations import app
+
+    env = environment(tmp_path)
+    shop.write_project(tmp_path, PRIVATE)
+    monkeypatch.chdir(tmp_path)
+    made = pseudonyms(config(), env, tmp_path / ".perennial", landed=False)
+    assert made is not None
+    done = CliRunner().invoke(app, ["pseudonym", "shop"], input="jane\njohn\n", catch_exceptions=False)
+    assert done.output.split() == [made.of("jane"), made.of("john")]
+    shop.write_project(tmp_path)
+    refused = CliRunner().invoke(app, ["pseudonym", "shop"], input="jane\n")
+    assert "replaces no identifiers" in str(refused.exception or refused.output)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.filterwarnings("default")
@@ -107,8 +126,9 @@ def test_a_planted_name_is_in_no_file_that_a_run_leaves(
 
     One row is set aside, one check warns with what would be a sample, and one person is new since training.
     """
-    from flows.day import day
+    from flows.monitor import monitor
     from flows.retrain import retrain
+    from flows.score import score
 
     table = shop.sales()
     table["patient"] = f"{CANARY}-PATIENT-" + table["product"]
@@ -125,7 +145,8 @@ def test_a_planted_name_is_in_no_file_that_a_run_leaves(
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.DEBUG)
     record = retrain("shop", shop.AS_OF)
-    day("shop", shop.LATER)
+    score("shop", shop.LATER)
+    monitor("shop", shop.LATER)
     assert record.outcome == "promoted"
     home = tmp_path / ".perennial"
     files = [path for path in home.rglob("*") if path.is_file()]
@@ -151,12 +172,10 @@ def holds(path: Path) -> bool:
 
 def staged(path: Path) -> StoredFile:
     """Pin a file as the reader wants it."""
-    import hashlib
-
     return StoredFile(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest(), size=path.stat().st_size)
 
 
-def environment(root: Path):  # type: ignore[no-untyped-def]
+def environment(root: Path) -> Environment:
     """Return the local environment of an empty project."""
     shop.write_project(root)
     return load_environment(None, root)
