@@ -41,14 +41,14 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """The size of a world; the defaults make about 27,000 discharges in a second.
+    """The size of a world; the defaults make about 35,000 discharges in a second or two.
 
     Attributes:
         change: First day of the epidemic, counted from 0; at or after ``days`` there is none.
     """
 
-    patients: int = 18_000
-    days: int = 420
+    patients: int = 23_000
+    days: int = 540
     first: date = FIRST
     change: int = 330
 
