@@ -87,7 +87,8 @@ class Costs(Section):
 class Estimate(Section):
     """Performance estimated from calibrated scores while labels are not there yet."""
 
-    bound: float = Field(0.1, gt=0, description="An estimate further than this from what came true was wrong.")
+    days: int = Field(7, ge=1, description="Days taken together: single days have few positives.")
+    bound: float = Field(0.15, gt=0, description="An estimate further than this from what came true was wrong.")
     wrong: int = Field(3, ge=1, description="It is muted when it was wrong on this many ...")
     of: int = Field(7, ge=1, description="... of this many last matured days.")
 
