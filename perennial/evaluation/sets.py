@@ -60,10 +60,11 @@ def with_sets(rows: TestRows, parts: Mapping[str, Marks], stressed: Mapping[str,
     sets |= {name: spread(np.ones(len(one.y), np.bool_), k) for k, (name, one) in enumerate(stressed.items(), start=1)}
     return replace(
         rows,
-        **{
-            name: np.concatenate([getattr(block, name) for block in blocks])
-            for name in ("entity", "window", "horizon", "day", "y")
-        },
+        entity=np.concatenate([block.entity for block in blocks]),
+        window=np.concatenate([block.window for block in blocks]),
+        horizon=np.concatenate([block.horizon for block in blocks]),
+        day=np.concatenate([block.day for block in blocks]),
+        y=np.concatenate([block.y for block in blocks]),
         forecasts={name: np.concatenate([block.forecasts[name] for block in blocks]) for name in rows.forecasts},
         quantiles={name: np.concatenate([block.quantiles[name] for block in blocks]) for name in rows.quantiles},
         extra={name: np.concatenate([block.extra[name] for block in blocks]) for name in rows.extra},
