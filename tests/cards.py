@@ -69,7 +69,10 @@ def canonical(root: Path) -> pa.Table:
     stamp = table["date"].cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
     return pa.table(
         {
-            "entity": table["transaction"], "ds": table["date"], "y": table["fraud"], "available_at": stamp,
+            "entity": table["transaction"],
+            "ds": table["date"],
+            "y": table["fraud"],
+            "available_at": stamp,
             **{name: table[name] for name in ("customer", "terminal", "amount")},
             "second": table["second"].cast(pa.float64()),
         }
