@@ -71,6 +71,9 @@ soak: $(VENV)/.installed  ## 45 business dates in a row, with a break, late and 
 bench-fraud: $(VENV)/.installed  ## fraud detection against the published figures: DATA=folder
 	@$(BIN)/python -m benchmarks.fraud --data $(DATA)
 
+bench-readmission: $(VENV)/.installed  ## 30-day readmission against LACE-like points: DATA=folder
+	@$(BIN)/python -m benchmarks.readmission --data $(DATA)
+
 docs: $(VENV)/.installed  ## write the pages that are generated
 	$(BIN)/python docs/build.py
 

@@ -168,3 +168,16 @@ def simulate(
         made = simulator(name).write(workspace.root / "data" / "simulated" / name, seed)
         lines = (f"Wrote {made.rows:,} rows of {made.first} to {made.last} in {len(made.files)} files.", *made.files)
         show(made, as_json, lambda: lines)
+
+
+@app.command(epilog="Example: perennial pseudonym disease_risk < encounters.txt")
+def pseudonym(pipeline: PipelineName, env: Env = None, as_json: AsJson = False) -> None:
+    """Turn identifiers, one a line on standard input, into those that the pipeline's tables hold, in order.
+
+    Standard input, since what stands on a command line is seen and kept by others.
+    """
+    from perennial import privacy
+
+    with open_workspace(env) as workspace:
+        found = privacy.of_names(workspace, pipeline, [line.strip() for line in typer.get_text_stream("stdin")])
+        show(found, as_json, lambda: found)

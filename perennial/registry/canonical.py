@@ -28,6 +28,7 @@ _HGB = "sklearn.ensemble._hist_gradient_boosting"
 TRUSTED = (
     "perennial.models.eventclassifier.EventClassifier",
     "perennial.models.forecaster.DirectForecaster",
+    "perennial.models.tabular.TabularClassifier",
     "functools.partial",
     "numpy.dtype",
     "numpy.random._generator.Generator",
@@ -37,6 +38,7 @@ TRUSTED = (
     f"{_HGB}.predictor.TreePredictor",
     "sklearn.ensemble._forest.RandomForestRegressor",
     "sklearn.impute._base.SimpleImputer",
+    "sklearn.linear_model._logistic.LogisticRegression",
     "sklearn.linear_model._ridge.Ridge",
     "sklearn.pipeline.Pipeline",
     "sklearn.preprocessing._data.StandardScaler",
