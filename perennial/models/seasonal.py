@@ -151,7 +151,7 @@ def _weekly(grid: Doubles, settings: SeasonalSettings) -> Doubles:
 
 def _medians(grid: Doubles, rows: Sequence[Sequence[int]], *, whole: bool = False) -> Doubles:
     """Return the median of the given earlier days for each day, by slot (and its neighbours) or over all slots."""
-    near = np.stack([np.roll(grid.ravel(), k).reshape(grid.shape) for k in (-1, 0, 1)])
+    near = np.stack([np.roll(grid, k, axis=1) for k in (-1, 0, 1)])  # within the day: the next one is the future
     out = np.full(grid.shape, np.nan)
     for day, earlier in enumerate(rows):
         if not len(earlier):

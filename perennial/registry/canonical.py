@@ -26,6 +26,7 @@ _SCHEMA = "schema.json"
 
 _HGB = "sklearn.ensemble._hist_gradient_boosting"
 TRUSTED = (
+    "perennial.models.anomalies.EventScorer",
     "perennial.models.forecaster.DirectForecaster",
     "functools.partial",
     "numpy.dtype",
@@ -34,11 +35,13 @@ TRUSTED = (
     f"{_HGB}.gradient_boosting.HistGradientBoostingRegressor",
     f"{_HGB}.predictor.TreePredictor",
     "sklearn.ensemble._forest.RandomForestRegressor",
+    "sklearn.ensemble._iforest.IsolationForest",
     "sklearn.impute._base.SimpleImputer",
     "sklearn.linear_model._ridge.Ridge",
     "sklearn.pipeline.Pipeline",
     "sklearn.preprocessing._data.StandardScaler",
     "sklearn.tree._classes.DecisionTreeRegressor",
+    "sklearn.tree._classes.ExtraTreeRegressor",
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
 )

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from perennial.contracts.simulated import Simulated
+
 FIRST, LAST = date(2024, 1, 1), date(2024, 9, 30)
 PRODUCTS, CUSTOMERS, INVOICES = 300, 400, 60
 """Products, customers, invoices on the average weekday."""
@@ -37,7 +39,7 @@ class _Shop:
     hour: Doubles
 
 
-def write(folder: Path, seed: int = 0) -> None:
+def write(folder: Path, seed: int = 0) -> Simulated:
     """Write ``transactions.parquet`` and ``truth.parquet`` into a folder; equal seeds write equal rows.
 
     ``transactions``: ``line`` (id), ``date``, ``second`` (of the day), ``invoice``, ``product``, ``customer``,
@@ -54,10 +56,20 @@ def write(folder: Path, seed: int = 0) -> None:
     lines, error = {name: values[order] for name, values in lines.items()}, error[order]
     table = _table(lines)
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.concat_tables([table, _verdicts(table, error, random)]), folder / "transactions.parquet")
+    files = (folder / "transactions.parquet", folder / "truth.parquet")
+    everything = pa.concat_tables([table, _verdicts(table, error, random)])
+    pq.write_table(everything, files[0])
     wrong = error != ""
     truth = pa.table({"line": table["line"].filter(pa.array(wrong)), "error": pa.array(error[wrong])})
-    pq.write_table(truth, folder / "truth.parquet")
+    pq.write_table(truth, files[1])
+    return Simulated(
+        name="anomalies",
+        files=tuple(str(file) for file in files),
+        rows=everything.num_rows,
+        first=FIRST,
+        last=LAST,
+        truth={kind: float((error == kind).sum()) for kind in KINDS},
+    )
 
 
 def _shop(random: np.random.Generator) -> _Shop:
@@ -80,7 +92,8 @@ def _day(shop: _Shop, n: int, day: date, random: np.random.Generator) -> dict[st
     size = 1 + random.poisson(5, count)
     invoice = np.repeat(np.arange(count), size)
     product = (PRODUCTS * random.beta(0.8, 2.5, len(invoice))).astype(np.int32)
-    quantity = 1 + random.poisson(shop.typical[product] * shop.appetite[customer[invoice]] * random.gamma(2, 0.5, len(invoice)))
+    wanted = shop.typical[product] * shop.appetite[customer[invoice]] * random.gamma(2, 0.5, len(invoice))
+    quantity = 1 + random.poisson(wanted)
     rebate = np.where(quantity >= 24, 0.85, 1.0)
     return {
         "date": np.full(len(invoice), n, np.int32),
