@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from perennial.config.anomaly import Anomaly, Measure
 from perennial.errors import TrainingError
 from perennial.evaluation.budget import alerted, caught, leaders, learn_threshold, most_a_day
-from perennial.features.events import Events, compare, feature_names, logarithmic, plain
+from perennial.features.unusual import Events, compare, feature_names, logarithmic, plain
 from perennial.features.peers import usual
 from perennial.models.anomalies import EventScorer, fit_scorer
 from perennial.models.explanations import explain, sentence

@@ -1,12 +1,15 @@
-"""Settings of the kind ``anomaly``: what is measured of an event, whom it is held against, how many alerts a day."""
+"""Settings of kind ``anomaly``: what is measured of an event, whom it is held against, how many alerts a day."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
-from perennial.config.section import Section
+from perennial.config.section import Finding, KindSettings, Section, choice, unknown
+from perennial.config.types import Name as Named
 
-Named = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+if TYPE_CHECKING:
+    from perennial.config.models import Pipeline
 
 
 class Measure(Section):
@@ -16,11 +19,11 @@ class Measure(Section):
     unit: float = Field(1.0, gt=0, description="Smallest amount that means anything: a cent, a piece.")
 
 
-class Anomaly(Section):
+class Anomaly(KindSettings):
     """Events without labels, and the alerts that people have time for."""
 
     measures: dict[Named, Measure] = Field(
-        default_factory=dict, description="Name -> columns. Absent: the target itself."
+        default_factory=dict, description="Name -> columns and unit, such as price, or the amount of price times quantity."
     )
     peers: tuple[Named, ...] = Field((), description="Columns whose earlier events an event is held against.")
     repeats: tuple[Named, ...] = Field(
@@ -47,3 +50,28 @@ class Anomaly(Section):
         if self.most * self.budget < 1:
             raise ValueError(f"`budget: {self.budget}` times `most: {self.most}` allows no alert; raise one of them")
         return self
+
+    def reach(self) -> int:
+        """Return the days after which investigators have decided."""
+        return self.label_delay_days
+
+    def slices(self, pipeline: "Pipeline") -> tuple[str, ...]:
+        """Return the kinds of planted errors."""
+        return ("error",)
+
+    def problems(self, pipeline: "Pipeline") -> Iterator[Finding]:
+        """Yield the names that are not mapped under ``data.columns.extra``."""
+        own, source = tuple(pipeline.data.columns.extra), "data.columns.extra"
+        if not self.measures:
+            yield ("anomaly", "measures"), "is required: name at least one number of an event, and its columns"
+        for name, one in self.measures.items():
+            yield from unknown(("anomaly", "measures", name, "columns"), one.columns, own, source)
+        yield from unknown(("anomaly", "peers"), self.peers, own, source)
+        yield from unknown(("anomaly", "repeats"), self.repeats, own, source)
+        for field in ("seconds", "group"):
+            name = getattr(self, field)
+            if name is not None:
+                yield from choice(("anomaly", field), name, own, source)
+        measured = sorted({column for one in self.measures.values() for column in one.columns})
+        for column in self.plant:
+            yield from choice(("anomaly", "plant"), column, measured, "the columns of the measures")

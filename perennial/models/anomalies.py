@@ -14,7 +14,7 @@ import numpy as np
 
 from perennial.config.anomaly import Anomaly
 from perennial.errors import TrainingError
-from perennial.features.events import ALL, HOUR, REPEATS, Compared, Events, compare, feature_names
+from perennial.features.unusual import ALL, HOUR, REPEATS, Compared, Events, compare, feature_names
 from perennial.features.peers import Doubles, Mask, Usual
 from perennial.models.tails import Tail, fit_tail, surprise
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perennial.config.anomaly import Anomaly
-from perennial.features.events import ALL, HOUR, REPEATS, feature_names, plain
+from perennial.features.unusual import ALL, HOUR, REPEATS, feature_names, plain
 from perennial.models.anomalies import EventScorer, Scored
 
 LEAST = 1.0

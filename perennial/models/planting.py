@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial.config.anomaly import Anomaly
-from perennial.features.events import Compared, logarithmic, plain
+from perennial.features.unusual import Compared, logarithmic, plain
 from perennial.features.peers import Codes, Usual
 
 DUPLICATE = "duplicate"
