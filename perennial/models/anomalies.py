@@ -14,7 +14,7 @@ import numpy as np
 
 from perennial.config.anomaly import Anomaly
 from perennial.errors import TrainingError
-from perennial.features.unusual import ALL, HOUR, REPEATS, Compared, Events, compare, feature_names
+from perennial.features.unusual import ALL, Compared, Events, compare
 from perennial.features.peers import Doubles, Mask, Usual
 from perennial.models.tails import Tail, fit_tail, surprise
 
@@ -24,6 +24,7 @@ PRIOR_EVENTS = 10
 """Events that the usual spread of all peers counts as, in the spread of one."""
 NARROWEST = 0.02
 """Least spread: prices that never moved may be wrong by a rounding."""
+TINY = 1e-9
 CLIP = 8.0
 """Surprises that the forest sees are at most so large."""
 SAMPLE = 256
@@ -58,6 +59,8 @@ class EventScorer:
         settings: JSON of the anomaly section it was trained with.
         centres: Median of each measure over all events, on its logarithmic scale.
         spreads: Robust standard deviation of each measure over all events.
+        means: Mean of each measure in the unit of the data, for the naive contender.
+        deviations: Its standard deviation there.
         priors: Usual spread around a peer's median by feature.
         tails: Two tables of :mod:`perennial.models.tails` by feature: above and below what was usual.
         forest: Fitted isolation forest, or ``None`` with a weight of zero.
@@ -71,6 +74,8 @@ class EventScorer:
         settings: str,
         centres: Mapping[str, float],
         spreads: Mapping[str, float],
+        means: Mapping[str, float],
+        deviations: Mapping[str, float],
         priors: Mapping[str, float],
         tails: Sequence[Sequence[Tail]] = (),
         forest: Any = None,
@@ -80,6 +85,8 @@ class EventScorer:
         self.settings = settings
         self.centres = dict(centres)
         self.spreads = dict(spreads)
+        self.means = dict(means)
+        self.deviations = dict(deviations)
         self.priors = dict(priors)
         self.tails = [list(pair) for pair in tails]
         self.forest = forest
@@ -160,6 +167,8 @@ def fit_scorer(events: Events, trained: Mask, cfg: Anomaly, *, seed: int = 0, th
         settings=cfg.model_dump_json(),
         centres={name: float(np.nanmedian(column)) for name, column in compared.value.items()},
         spreads={name: _spread(column) for name, column in compared.value.items()},
+        means={name: float(np.nanmean(events.measures[name][chosen])) for name in cfg.measures},
+        deviations={name: max(float(np.nanstd(events.measures[name][chosen])), TINY) for name in cfg.measures},
         priors={f"{name} vs {peer}": _prior(one, cfg.least) for (name, peer), one in compared.usual.items()},
     )
     z = model.distances(compared)
@@ -209,6 +218,3 @@ def _spread(values: Doubles) -> float:
 def _prior(found: Usual, least: int) -> float:
     enough = found.mad[found.count >= least]
     return max(float(NORMAL * enough.mean()) if len(enough) else 0.0, NARROWEST)
-
-
-__all__ = ["HOUR", "REPEATS", "EventScorer", "Scored", "feature_names", "fit_scorer"]
