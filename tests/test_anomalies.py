@@ -143,19 +143,28 @@ def test_what_was_entered_twice_and_at_night_is_said_so(fitted: tuple[Events, Ev
     asked = events.day == 20_035
     compared = compare(events, asked, CFG)
     repeats, share = compared.repeats.copy(), compared.hour_share.copy()
-    repeats[0], share[1] = 40, 1e-7
+    repeats[0], share[1] = 3, 1e-7
     scored = model.judge(replace(compared, repeats=repeats, hour_share=share))
-    assert "the same 40 times before on its day" in explain(model, scored, 0)[0].words
+    assert "3 of the 3 in its group were entered before on its day" in explain(model, scored, 0)[0].words
     assert explain(model, scored, 1)[0].words.startswith(f"hour {compared.hour[1]:02d}, around which 0.00%")
 
 
-def test_repeats_count_only_equal_events_earlier_that_day() -> None:
-    """The second of two equal events is a repetition, the first is not."""
+def test_repeats_count_what_stood_in_another_group_before() -> None:
+    """Two equal lines of one invoice are no repetition; an invoice entered again repeats with every line."""
     events = shop()
-    found = compare(events, np.ones(len(events), bool), CFG).repeats
-    key = list(zip(events.day.tolist(), events.same.tolist(), strict=True))
-    assert found.tolist() == [key[:n].count(one) for n, one in enumerate(key[:600])] + found.tolist()[600:]
-    assert found.max() > 0
+    first = events.group == events.group[5 * A_DAY]
+    day, same, group = events.day[first], events.same[first], events.group[first]
+    twice = Events(
+        day=np.tile(day, 2),
+        measures={name: np.tile(values[first], 2) for name, values in events.measures.items()},
+        peers={name: np.tile(codes[first], 2) for name, codes in events.peers.items()},
+        same=np.tile(np.append(same[:-1], same[0]), 2).astype(np.int32),
+        hour=np.tile(events.hour[first], 2),
+        group=np.concatenate([group, group + 1]),
+    )
+    found = compare(twice, np.ones(6, bool), CFG)
+    assert found.repeats.tolist() == [0, 0, 0, 3, 3, 3]
+    assert found.lines.tolist() == [3] * 6
 
 
 def test_planted_errors_are_found_and_sound_events_are_not(fitted: tuple[Events, EventScorer]) -> None:

@@ -1,7 +1,7 @@
 """Single events as numbers: how far each lies from what was usual among its peers before its day.
 
-Every feature of an event of a day rests on earlier days, and on events that came before it on its own day where it
-counts repetitions: deleting what came later changes nothing.
+Every feature of an event of a day rests on earlier days, and on the events of its own day where it counts
+repetitions: deleting later days changes nothing.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,8 @@ class Compared:
     Attributes:
         value: Logarithmic values by measure, each of shape (n_asked,).
         usual: What was usual by ``(measure, peer)``.
-        repeats: Equal events earlier on the same day, shape (n_asked,); empty if unused.
+        repeats: Events of its group that stood in another group earlier that day, shape (n_asked,); empty if unused.
+        lines: Events of its group that day, shape (n_asked,).
         hour: Hour of the day, shape (n_asked,); empty if unused.
         hour_share: Share of the events of :data:`HOUR_DAYS` days in that hour, shape (n_asked,); empty if unused.
     """
@@ -59,6 +60,7 @@ class Compared:
     value: Mapping[str, Doubles]
     usual: Mapping[tuple[str, str], Usual]
     repeats: Codes
+    lines: Codes
     hour: Codes
     hour_share: Doubles
 
@@ -105,26 +107,32 @@ def compare(events: Events, asked: Mask, cfg: Anomaly) -> Compared:
         for name in cfg.measures
         for peer in cfg.peers
     }
+    repeats, lines = _repeats(events)
     return Compared(
         value={name: column[asked] for name, column in value.items()},
         usual=found,
-        repeats=_repeats(events)[asked] if len(events.same) else events.same,
+        repeats=repeats[asked] if len(repeats) else repeats,
+        lines=lines[asked],
         hour=events.hour[asked] if len(events.hour) else events.hour,
         hour_share=_hour_share(events, asked) if len(events.hour) else np.empty(0),
     )
 
 
-def _repeats(events: Events) -> Codes:
-    """Count equal events that came earlier on the same day."""
+def _repeats(events: Events) -> tuple[Codes, Codes]:
+    """Count, for each event, the events of its group that day, and those of them seen before in another group."""
     n = len(events)
+    pair = np.unique(events.day.astype(np.int64) << 32 | events.group.astype(np.int64), return_inverse=True)[1].ravel()
+    lines = np.bincount(pair)[pair].astype(np.int32)
+    if not len(events.same):
+        return events.same, lines
     order = np.lexsort((np.arange(n), events.same, events.day))
-    day, same = events.day[order], events.same[order]
+    day, same, group = events.day[order], events.same[order], events.group[order]
     first = np.ones(n, bool)
     first[1:] = (day[1:] != day[:-1]) | (same[1:] != same[:-1])
     begin = np.maximum.accumulate(np.where(first, np.arange(n), 0))
-    out = np.empty(n, np.int32)
-    out[order] = np.arange(n) - begin
-    return out
+    again = np.empty(n, bool)
+    again[order] = group != group[begin]
+    return np.bincount(pair, again)[pair].astype(np.int32), lines
 
 
 def _hour_share(events: Events, asked: Mask) -> Doubles:

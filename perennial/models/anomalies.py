@@ -14,8 +14,8 @@ import numpy as np
 
 from perennial.config.anomaly import Anomaly
 from perennial.errors import TrainingError
-from perennial.features.unusual import ALL, Compared, Events, compare
-from perennial.features.peers import Doubles, Mask, Usual
+from perennial.features.unusual import ALL, REPEATS, Compared, Events, compare, feature_names
+from perennial.features.peers import Codes, Doubles, Mask, Usual
 from perennial.models.tails import Tail, fit_tail, surprise
 
 NORMAL = 1.4826
@@ -25,6 +25,8 @@ PRIOR_EVENTS = 10
 NARROWEST = 0.02
 """Least spread: prices that never moved may be wrong by a rounding."""
 TINY = 1e-9
+CERTAIN = 12.0
+"""No number of repetitions is more surprising."""
 CLIP = 8.0
 """Surprises that the forest sees are at most so large."""
 SAMPLE = 256
@@ -124,7 +126,7 @@ class EventScorer:
     def judge(self, compared: Compared) -> Scored:
         """Score events that were already held against their peers."""
         z = self.distances(compared)
-        rare = self._surprises(z)
+        rare = self._surprises(z, compared)
         largest = rare.max(axis=1) if rare.shape[1] else np.zeros(len(z))
         alone = self._forest(z, rare)
         weight = self.cfg.forest_weight if self.forest is not None else 0.0
@@ -132,10 +134,14 @@ class EventScorer:
             score=(1 - weight) * largest + weight * alone, z=z, surprise=rare, forest=alone, compared=compared
         )
 
-    def _surprises(self, z: Doubles) -> Doubles:
-        up = [surprise(above, column) for column, (above, _) in zip(z.T, self.tails, strict=True)]
-        down = [surprise(below, -column) for column, (_, below) in zip(z.T, self.tails, strict=True)]
-        return np.column_stack([np.where(a > 0, u, d) for a, u, d in zip(z.T, up, down, strict=True)])
+    def _surprises(self, z: Doubles, compared: Compared) -> Doubles:
+        columns = []
+        for name, column, (above, below) in zip(feature_names(self.cfg), z.T, self.tails, strict=True):
+            if name == REPEATS:
+                columns.append(_by_chance(compared, self.priors[REPEATS]))
+            else:
+                columns.append(np.where(column > 0, surprise(above, column), surprise(below, -column)))
+        return np.column_stack(columns)
 
     def _forest(self, z: Doubles, rare: Doubles) -> Doubles:
         if self.forest is None or self.forest_tail is None or not len(z):
@@ -173,18 +179,39 @@ def fit_scorer(events: Events, trained: Mask, cfg: Anomaly, *, seed: int = 0, th
     )
     z = model.distances(compared)
     model.tails = [[fit_tail(np.where(np.isnan(c), 0, c)), fit_tail(np.where(np.isnan(c), 0, -c))] for c in z.T]
+    if cfg.repeats:
+        model.priors[REPEATS] = _usual_repeats(compared, events.day[chosen])
     if cfg.forest_weight > 0:
-        _grow(model, z, seed, threads)
+        _grow(model, z, model._surprises(z, compared), seed, threads)
     return model
 
 
-def _grow(model: EventScorer, z: Doubles, seed: int, threads: int) -> None:
+def _grow(model: EventScorer, z: Doubles, rare: Doubles, seed: int, threads: int) -> None:
     from sklearn.ensemble import IsolationForest
 
-    rare = model._surprises(z)
     forest = IsolationForest(n_estimators=model.cfg.trees, max_samples=SAMPLE, random_state=seed, n_jobs=threads)
     model.forest = forest.fit(_seen(z, rare)).set_params(n_jobs=None)
     model.forest_tail = fit_tail(_isolation(model.forest, z, rare))
+
+
+def _by_chance(compared: Compared, rate: float) -> Doubles:
+    """Return the surprise of so many repeated events in a group, if each repeated another by chance alone.
+
+    Not their frequency in history: what is entered twice every other day is common there, and still wrong.
+    """
+    from scipy.stats import binom
+
+    found: Doubles = -binom.logsf(compared.repeats - 1, compared.lines, rate) / np.log(10)
+    return np.minimum(found, CERTAIN)
+
+
+def _usual_repeats(compared: Compared, day: Codes) -> float:
+    """Return the share of events that repeat another by chance: that of the quieter half of the days."""
+    days, index = np.unique(day, return_inverse=True)
+    alone = (compared.repeats > 0) / np.maximum(compared.lines, 1) * compared.repeats
+    count = np.bincount(index, minlength=len(days))
+    share = np.sort((np.bincount(index, alone, minlength=len(days)) + 0.5) / (count + 1))
+    return float(np.clip(share[: max(1, len(days) // 2)].mean(), TINY, 0.5))
 
 
 def _seen(z: Doubles, rare: Doubles) -> Doubles:

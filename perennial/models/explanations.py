@@ -9,8 +9,8 @@ from perennial.config.anomaly import Anomaly
 from perennial.features.unusual import ALL, HOUR, REPEATS, feature_names, plain
 from perennial.models.anomalies import EventScorer, Scored
 
-LEAST = 1.0
-"""A feature that is less surprising (one in ten) explains nothing."""
+LEAST = 2.0
+"""A feature that is less surprising (one in a hundred) is left out beside a more surprising one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ def sentence(reasons: tuple[Reason, ...]) -> str:
 def _reason(model: EventScorer, scored: Scored, row: int, feature: str, at: int) -> Reason:
     z, rare = float(scored.z[row, at]), float(scored.surprise[row, at])
     if feature == REPEATS:
-        value, usual, words = _repeated(int(scored.compared.repeats[row]))
+        value, usual, words = _repeated(int(scored.compared.repeats[row]), int(scored.compared.lines[row]))
     elif feature == HOUR:
         value, usual, words = _early(int(scored.compared.hour[row]), float(scored.compared.hour_share[row]))
     else:
@@ -60,9 +60,8 @@ def _reason(model: EventScorer, scored: Scored, row: int, feature: str, at: int)
     return Reason(feature=feature, value=value, usual=usual, z=z, surprise=rare, words=words + odds)
 
 
-def _repeated(times: int) -> tuple[float, float, str]:
-    word = "the same once before" if times == 1 else f"the same {times:,} times before"
-    return float(times), float("nan"), f"{word} on its day"
+def _repeated(times: int, lines: int) -> tuple[float, float, str]:
+    return float(times), float("nan"), f"{times:,} of the {lines:,} in its group were entered before on its day"
 
 
 def _early(hour: int, share: float) -> tuple[float, float, str]:

@@ -1,7 +1,7 @@
 """Errors planted in real events, so that there is something to find where nothing is labelled.
 
 A planted event is a copy of a real one, on the same day and against the same peers, in which one thing is wrong: a
-number that is many times too large or too small, or that it was entered a second time. Planting does not touch the
+number that is many times too large or too small, or all of its group was entered a second time. Planting does not touch the
 history that others are held against.
 """
 
@@ -73,6 +73,7 @@ def take(compared: Compared, rows: npt.NDArray[np.intp]) -> Compared:
             for key, one in compared.usual.items()
         },
         repeats=compared.repeats[rows] if len(compared.repeats) else compared.repeats,
+        lines=compared.lines[rows],
         hour=compared.hour[rows] if len(compared.hour) else compared.hour,
         hour_share=compared.hour_share[rows] if len(compared.hour_share) else compared.hour_share,
     )
@@ -87,8 +88,8 @@ def _spoilt(copies: Compared, which: npt.NDArray[np.intp], cfg: Anomaly) -> Comp
             else value[name]
             for name, one in cfg.measures.items()
         }
-    again = which == len(cfg.plant)  # entered again after all of its day
-    repeats = copies.repeats + again.astype(np.int32) if len(copies.repeats) else copies.repeats
+    again = which == len(cfg.plant)  # its group was entered a second time: all of the copy stood in another one before
+    repeats = np.where(again, copies.lines, copies.repeats) if len(copies.repeats) else copies.repeats
     return replace(copies, value=value, repeats=repeats)
 
 
