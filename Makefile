@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data/m5
 STORE ?= CA_1
 
-.PHONY: help demo test check format lint types unit install lock clean bench-m5 bench-overhead bench-scale bench-gates bench-trees bench-spin docs
+.PHONY: help demo test check format lint types unit install lock clean bench-m5 bench-overhead bench-scale bench-gates bench-trees bench-spin bench-anomaly bench-elec2 docs
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -64,6 +64,12 @@ bench-gates: $(VENV)/.installed  ## the gates' own error rates
 
 bench-trees: $(VENV)/.installed  ## compiled tree inference against scikit-learn and LightGBM
 	@$(BIN)/python -m benchmarks.trees --data $(DATA)
+
+bench-anomaly: $(VENV)/.installed  ## NAB windows and invoice errors within a budget: DATA=../shared/data
+	@$(BIN)/python -m benchmarks.anomaly --data $(DATA)
+
+bench-elec2: $(VENV)/.installed  ## daily retraining and the market change: DATA=../shared/data/drift
+	@$(BIN)/python -m benchmarks.elec2 --data $(DATA)
 
 docs: $(VENV)/.installed  ## write the pages that are generated
 	$(BIN)/python docs/build.py

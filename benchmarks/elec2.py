@@ -4,8 +4,8 @@ Usage: ``python -m benchmarks.elec2 --data ../shared/data/drift`` (or ``make ben
 says whether the price of New South Wales is above its mean of the last 24 hours *including that half hour*: with the
 price of the half hour itself and the 47 before it, the label can be computed and there is nothing to predict. The
 champion therefore sees nothing of the half hour it predicts: only the clock, and prices, demands, transfers and labels
-up to the half hour before, which is also all that "same as the last label" knows. It is fitted anew every midnight on the
-days before. The last line is JSON.
+up to the half hour before, which is also all that "same as the last label" knows. It is fitted anew every
+midnight on the days before. The last line is JSON.
 """
 
 import argparse

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from perennial.config.anomaly import Anomaly, Measure
 from perennial.errors import TrainingError
 from perennial.evaluation.budget import alerted, caught, leaders, learn_threshold, most_a_day
-from perennial.features.unusual import Events, compare, feature_names, logarithmic, plain
 from perennial.features.peers import usual
+from perennial.features.unusual import Events, compare, feature_names, logarithmic, plain
 from perennial.models.anomalies import EventScorer, fit_scorer
 from perennial.models.explanations import explain, sentence
 from perennial.models.planting import errors_of, plant
@@ -188,9 +188,7 @@ def test_a_plant_changes_only_what_its_column_makes() -> None:
     rows = planted.error == "quantity x 50"
     before = plain(compared.value["amount"][planted.source[rows]], 0.1)
     np.testing.assert_allclose(plain(planted.compared.value["amount"][rows], 0.1), before * 50)
-    np.testing.assert_array_equal(
-        planted.compared.value["price"][rows], compared.value["price"][planted.source[rows]]
-    )
+    np.testing.assert_array_equal(planted.compared.value["price"][rows], compared.value["price"][planted.source[rows]])
 
 
 def test_surprise_is_monotone_and_goes_on_beyond_what_was_seen() -> None:

@@ -23,7 +23,8 @@ class Anomaly(KindSettings):
     """Events without labels, and the alerts that people have time for."""
 
     measures: dict[Named, Measure] = Field(
-        default_factory=dict, description="Name -> columns and unit, such as price, or the amount of price times quantity."
+        default_factory=dict,
+        description="Name -> columns and unit, such as price, or the amount of price times quantity.",
     )
     peers: tuple[Named, ...] = Field((), description="Columns whose earlier events an event is held against.")
     repeats: tuple[Named, ...] = Field(

@@ -69,9 +69,7 @@ def read_events(cfg: Pipeline, snapshot: Snapshot, read: Read) -> EventTable:
     )
     verdict = pc.fill_null(rows[TARGET].cast(pa.float64()), float("nan")).to_numpy()
     names = rows[ENTITY].combine_chunks().cast(pa.string())
-    return EventTable(
-        as_of=snapshot.as_of, names=names, events=events, verdict=verdict, groups=groups.dictionary
-    )
+    return EventTable(as_of=snapshot.as_of, names=names, events=events, verdict=verdict, groups=groups.dictionary)
 
 
 def _newest(rows: pa.Table, seconds: str | None) -> pa.Table:

@@ -181,7 +181,9 @@ def _judged(data: EventTable, split: Split, cfg: Pipeline, models: Mapping[str, 
     contenders = {name: Rule(model=model, threshold=model.threshold) for name, model in models.items()}
     contenders |= rules(models["candidate"], data, _trained(data, cfg, split.train_end), BASELINES)
     origin = split.windows[0].origin
-    return test_rows(data, cfg, _between(data, origin, origin + timedelta(days=cfg.split.holdout)), contenders)
+    return test_rows(
+        data, cfg, _between(data, origin, origin + timedelta(days=cfg.split.holdout)), contenders, planted=True
+    )
 
 
 def _trained(data: EventTable, cfg: Pipeline, end: date) -> Mask:

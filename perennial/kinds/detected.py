@@ -87,7 +87,7 @@ def relative(score: Doubles, day: Codes, group: Codes, threshold: float, cfg: An
 
 
 def test_rows(
-    table: EventTable, cfg: Pipeline, asked: Mask, contenders: Mapping[str, Rule], *, planted: bool = True
+    table: EventTable, cfg: Pipeline, asked: Mask, contenders: Mapping[str, Rule], *, planted: bool
 ) -> TestRows:
     """Score the asked events, and errors planted among them, with every contender.
 
@@ -150,7 +150,9 @@ def rows_of(
     )
 
 
-def _extra(day: Codes, group: Codes, verdict: Doubles, planted: int, budget: float) -> dict[str, npt.NDArray[np.generic]]:
+def _extra(
+    day: Codes, group: Codes, verdict: Doubles, planted: int, budget: float
+) -> dict[str, npt.NDArray[np.generic]]:
     """Return what the metrics need of each row: who was planted, who speaks for a group, what was decided."""
     n = len(day)
     key, first = np.unique(day.astype(np.int64) << 32 | group.astype(np.int64), return_index=True)

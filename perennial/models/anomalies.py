@@ -14,8 +14,8 @@ import numpy as np
 
 from perennial.config.anomaly import Anomaly
 from perennial.errors import TrainingError
-from perennial.features.unusual import ALL, REPEATS, Compared, Events, compare, feature_names
 from perennial.features.peers import Codes, Doubles, Mask, Usual
+from perennial.features.unusual import ALL, REPEATS, Compared, Events, compare, feature_names
 from perennial.models.tails import Tail, fit_tail, surprise
 
 NORMAL = 1.4826

@@ -1,11 +1,9 @@
 """Why an event is strange, in words: which of its figures, against whom, and what was usual there."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from perennial.config.anomaly import Anomaly
 from perennial.features.unusual import ALL, HOUR, REPEATS, feature_names, plain
 from perennial.models.anomalies import EventScorer, Scored
 
@@ -83,5 +81,3 @@ def _ratio(value: float, usual: float) -> str:
     if value <= 0 or usual <= 0 or max(value / usual, usual / value) < 2:
         return ""
     return f", {value / usual:,.3g} times" if value > usual else f", 1/{usual / value:,.3g}"
-
-

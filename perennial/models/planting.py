@@ -1,8 +1,8 @@
 """Errors planted in real events, so that there is something to find where nothing is labelled.
 
 A planted event is a copy of a real one, on the same day and against the same peers, in which one thing is wrong: a
-number that is many times too large or too small, or all of its group was entered a second time. Planting does not touch the
-history that others are held against.
+number that is many times too large or too small, or all of its group was entered a second time. Planting does not touch
+the history that others are held against.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial.config.anomaly import Anomaly
-from perennial.features.unusual import Compared, logarithmic, plain
 from perennial.features.peers import Codes, Usual
+from perennial.features.unusual import Compared, logarithmic, plain
 
 DUPLICATE = "duplicate"
 

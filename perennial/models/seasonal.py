@@ -72,9 +72,7 @@ def seasonal_scores(minute: npt.NDArray[np.int64], values: Doubles, settings: Se
     return out[cell]
 
 
-def budget_thresholds(
-    score: Doubles, day: npt.NDArray[np.int64], per_week: float, *, at_least: float = 0.0
-) -> Doubles:
+def budget_thresholds(score: Doubles, day: npt.NDArray[np.int64], per_week: float, *, at_least: float = 0.0) -> Doubles:
     """Return the threshold of each value's day, from the largest scores of all days before it, shape (n,).
 
     It is the score that earlier days exceeded ``per_week`` times a week; ``inf`` on the first day with scores.
