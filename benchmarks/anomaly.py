@@ -11,8 +11,9 @@ A false alarm is one outside every window; weeks are those outside the windows.
 Online Retail II: invoice lines of products with a price, in time order; trained on the first year, judged on the rest
 but for the last week. Labels come from what happened *afterwards* and are seen by no contender:
 *cancelled bulk orders*, lines of at least 100 GBP that a cancellation of the same customer, product, quantity and
-price took back within 7 days; *price errors*, lines taken back so and invoiced again to the same customer at a price more than
-20 % away within 7 days. An alert speaks for an invoice; thresholds are learned on the first year. JSON comes last.
+price took back within 7 days; *price errors*, lines taken back so and invoiced again to the same customer at a price
+more than 20 % away within 7 days. An alert speaks for an invoice; thresholds are learned on the first year. JSON comes
+last.
 """
 
 import argparse
