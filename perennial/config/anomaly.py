@@ -52,6 +52,10 @@ class Anomaly(KindSettings):
             raise ValueError(f"`budget: {self.budget}` times `most: {self.most}` allows no alert; raise one of them")
         return self
 
+    def labelled(self) -> bool:
+        """Return False: an event counts before anybody has looked at it, and most are never looked at."""
+        return False
+
     def reach(self) -> int:
         """Return the days after which investigators have decided."""
         return self.label_delay_days
