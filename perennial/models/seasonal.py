@@ -69,7 +69,8 @@ def seasonal_scores(minute: npt.NDArray[np.int64], values: Doubles, settings: Se
     for span in settings.spans:
         mean = _running_mean(residual.ravel(), max(1, span // settings.step))
         out = np.fmax(out, _scaled(mean.reshape(grid.shape), settings).ravel())
-    return out[cell]
+    found: Doubles = out[cell]
+    return found
 
 
 def budget_thresholds(score: Doubles, day: npt.NDArray[np.int64], per_week: float, *, at_least: float = 0.0) -> Doubles:
@@ -91,7 +92,8 @@ def budget_thresholds(score: Doubles, day: npt.NDArray[np.int64], per_week: floa
         if len(past):
             rank = int(np.ceil((len(past) + 1) * (1 - per_week / WEEK)))
             threshold[n] = past[min(max(rank, 1), len(past)) - 1]
-    return np.maximum(threshold, at_least)[np.searchsorted(days, day)]
+    found: Doubles = np.maximum(threshold, at_least)[np.searchsorted(days, day)]
+    return found
 
 
 def raised(score: Doubles, threshold: Doubles, minute: npt.NDArray[np.int64], rest: int) -> npt.NDArray[np.intp]:

@@ -8,6 +8,7 @@ of their own that no pipeline reads: it is the truth that the detector is held a
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +82,7 @@ def _shop(random: np.random.Generator) -> _Shop:
     )
 
 
-def _day(shop: _Shop, n: int, day: date, random: np.random.Generator) -> dict[str, npt.NDArray[np.generic]]:
+def _day(shop: _Shop, n: int, day: date, random: np.random.Generator) -> dict[str, npt.NDArray[Any]]:
     """Return the lines of one day."""
     if n % 60 == 59:
         shop.price[:] = np.round(shop.price * random.choice([1.0, 1.05, 0.95], PRODUCTS), 2)
@@ -107,30 +108,30 @@ def _day(shop: _Shop, n: int, day: date, random: np.random.Generator) -> dict[st
 
 
 def _spoil(
-    lines: dict[str, npt.NDArray[np.generic]], random: np.random.Generator
-) -> tuple[dict[str, npt.NDArray[np.generic]], npt.NDArray[np.str_]]:
+    lines: dict[str, npt.NDArray[Any]], random: np.random.Generator
+) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.str_]]:
     """Plant errors after the first month; return all lines and the name of each line's error."""
-    last = int(lines["date"].max())  # type: ignore[arg-type]
+    last = int(lines["date"].max())
     count = int(ERRORS_A_DAY * (last - 30))
     late = np.flatnonzero(lines["date"] > 30)
     chosen, kind = random.choice(late, count, replace=False), random.integers(0, len(KINDS), count)
     error = np.full(len(lines["date"]), "", "U20")
     for n, (column, factor) in enumerate((("price", 100.0), ("price", 0.01), ("quantity", 50.0))):
         rows = chosen[kind == n]
-        lines[column][rows] = np.maximum(np.round(lines[column][rows] * factor, 3), 0.001)  # type: ignore[operator]
+        lines[column][rows] = np.maximum(np.round(lines[column][rows] * factor, 3), 0.001)
         error[rows] = KINDS[n]
     twice = np.flatnonzero(np.isin(lines["invoice"], lines["invoice"][chosen[kind == 3]]))
     copies = {name: values[twice].copy() for name, values in lines.items()}
-    copies["invoice"] = copies["invoice"] + 500  # type: ignore[operator]
-    copies["second"] = np.minimum(copies["second"] + 120, 86_399)  # type: ignore[operator]
+    copies["invoice"] = copies["invoice"] + 500
+    copies["second"] = np.minimum(copies["second"] + 120, 86_399)
     return _concat([lines, copies]), np.concatenate([error, np.full(len(twice), KINDS[3], "U20")])
 
 
-def _concat(parts: list[dict[str, npt.NDArray[np.generic]]]) -> dict[str, npt.NDArray[np.generic]]:
+def _concat(parts: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _table(lines: dict[str, npt.NDArray[np.generic]]) -> pa.Table:
+def _table(lines: dict[str, npt.NDArray[Any]]) -> pa.Table:
     day = lines["date"].astype("timedelta64[D]") + np.datetime64(FIRST, "D")
     entered = day.astype("datetime64[s]") + np.timedelta64(86_399, "s")
     number = np.arange(len(day)) - np.searchsorted(lines["date"], lines["date"])
