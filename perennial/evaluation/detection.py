@@ -31,7 +31,8 @@ Floats = npt.NDArray[np.float64]
 def losses(rows: TestRows, contender: str) -> Floats:
     """Return 1 for every row that is a missed error or a false alert, else 0."""
     wrong = _alert(rows, contender) != (rows.y == 1)
-    return wrong.astype(np.float64)
+    out: Floats = wrong.astype(np.float64)
+    return out
 
 
 def missed_injected(rows: TestRows, contender: str, weight: Floats) -> Floats:

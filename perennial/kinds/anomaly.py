@@ -206,7 +206,8 @@ def _speakers(scores: Any, group: Any, y_hat: Any) -> Mask:
     first[1:] = group[order][1:] != group[order][:-1]
     out = np.zeros(len(scores), bool)
     out[order[first]] = True
-    return out & (y_hat >= 1)
+    alerts: Mask = out & (y_hat >= 1)
+    return alerts
 
 
 def _batch(data: EventTable, asked: Mask, y_hat: Any, more: Mapping[str, pa.Array]) -> pa.RecordBatch:

@@ -55,7 +55,8 @@ def naive_scores(name: str, compared: Compared, model: EventScorer) -> Doubles:
         else:
             raw = plain(values, measure.unit)
             columns.append(np.abs(raw - model.means[key]) / model.deviations[key])
-    return np.nan_to_num(np.max(columns, axis=0))
+    out: Doubles = np.nan_to_num(np.max(columns, axis=0))
+    return out
 
 
 def rules(model: EventScorer, table: EventTable, trained: Mask, baselines: tuple[str, ...]) -> dict[str, Rule]:
@@ -80,10 +81,11 @@ def relative(score: Doubles, day: Codes, group: Codes, threshold: float, cfg: An
     key = np.unique(day.astype(np.int64) << 32 | group.astype(np.int64), return_inverse=True)[1].ravel()
     best = np.zeros(int(key.max(initial=-1)) + 1)
     np.maximum.at(best, key, score)
-    out = (best / max(threshold, 1e-9))[key].astype(np.float32)
+    out: npt.NDArray[np.float32] = (best / max(threshold, 1e-9))[key].astype(np.float32)
     alerts = alerted(score, day, group, threshold, most_a_day(cfg.budget, cfg.most))
     kept = np.isin(key, key[alerts])
-    return np.where(kept, np.maximum(out, np.float32(1)), np.minimum(out, BELOW))
+    found: npt.NDArray[np.float32] = np.where(kept, np.maximum(out, np.float32(1)), np.minimum(out, BELOW))
+    return found
 
 
 def test_rows(
