@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data/m5
 STORE ?= CA_1
 
-.PHONY: help demo test check format lint types unit install lock clean bench-m5 bench-overhead bench-scale bench-gates bench-trees bench-spin bench-anomaly bench-elec2 docs
+.PHONY: $(shell grep -oE "^[a-z0-9-]+:" $(MAKEFILE_LIST) | tr -d :)
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(VENV)/.installed  ## the whole job on real sales: train, judge, promote, challenge, publish, report
 	@$(BIN)/perennial demo
@@ -71,11 +71,20 @@ bench-anomaly: $(VENV)/.installed  ## NAB windows and invoice errors within a bu
 bench-elec2: $(VENV)/.installed  ## daily retraining and the market change: DATA=../shared/data/drift
 	@$(BIN)/python -m benchmarks.elec2 --data $(DATA)
 
+soak: $(VENV)/.installed  ## 45 business dates in a row, with a break, late and missing data, an outage and a bad challenger
+	@$(BIN)/python -W ignore -m benchmarks.soak
+
+bench-fraud: $(VENV)/.installed  ## fraud detection against the published figures: DATA=folder
+	@$(BIN)/python -m benchmarks.fraud --data $(DATA)
+
 docs: $(VENV)/.installed  ## write the pages that are generated
 	$(BIN)/python docs/build.py
 
 bench-spin: $(VENV)/.installed  ## how OpenMP's waiting threads should behave
 	@$(BIN)/python -m benchmarks.spin
+
+bench-rollback: $(VENV)/.installed  ## a rollback while Prefect and MLflow are down
+	@$(BIN)/python -m benchmarks.rollback
 
 clean:  ## remove what `make demo` and the tests wrote
 	rm -rf .perennial .perennial-demo test-output

@@ -5,7 +5,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 from perennial.clock import Now, system_now
 from perennial.config.files import Loaded, find_pipeline, load_environment, load_pipeline
 from perennial.config.models import Environment, Pipeline
+from perennial.config.overrides import Overrides
 from perennial.contracts import ModelVersion, Snapshot
-from perennial.errors import ConfigError
+from perennial.errors import Busy, ConfigError
 from perennial.identity import run_key
 from perennial.resources import free_threads
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from perennial.registry.tracking import ModelStore, Registry
 
 log = logging.getLogger(__name__)
+_PATIENCE_S = 10.0
 
 
 class Workspace:
@@ -79,19 +81,24 @@ class Workspace:
 
         return Registry(self.env)
 
-    def pipeline(self, name: str) -> Loaded:
-        """Load ``configs/<name>.yaml`` with its checks.
+    def pipeline(self, name: str, overrides: Overrides | None = None) -> Loaded:
+        """Load ``configs/<name>.yaml`` with its checks, and with settings that hold for one run alone.
 
         Raises:
             ConfigError: There is no such pipeline, or its file is not valid.
         """
-        return load_pipeline(find_pipeline(name, self.root))
+        return load_pipeline(find_pipeline(name, self.root), overrides)
 
-    def business_date(self, cfg: Pipeline) -> date:
-        """Return the as-of date of a run that was given none: yesterday where the pipeline lives, or a fixed one."""
+    def business_date(self, cfg: Pipeline, late: timedelta = timedelta(0)) -> date:
+        """Return the as-of date of a run that was given none: yesterday where the pipeline lives, or a fixed one.
+
+        Args:
+            cfg: The pipeline.
+            late: How long ago the run should have started; the date is the one it would have had then.
+        """
         if isinstance(cfg.as_of, date):
             return cfg.as_of
-        return self.now().astimezone(ZoneInfo(cfg.timezone)).date() - timedelta(days=1)
+        return (self.now() - late).astimezone(ZoneInfo(cfg.timezone)).date() - timedelta(days=1)
 
 
 class Run:
@@ -176,6 +183,9 @@ def open_run(
     *,
     environment: str | None = None,
     workspace: Workspace | None = None,
+    late: timedelta = timedelta(0),
+    overrides: Overrides | None = None,
+    overtake: bool = False,
 ) -> Iterator[Run]:
     """Take the pipeline's lock, record the run, and close both however the run ends.
 
@@ -185,6 +195,10 @@ def open_run(
         as_of: Business date; ``None`` takes what the pipeline says.
         environment: A name in ``configs/environments/`` or a path; ``None`` takes ``$PERENNIAL_ENV`` or ``local``.
         workspace: An open workspace, instead of the one around the working folder.
+        late: How long ago the run should have started, which tells the date of one that was given none.
+        overrides: Settings for this run alone; they are part of its run key.
+        overtake: After ten seconds, fence the run that holds the lock instead of waiting for it: for what is owed
+            by a deadline, while another run trains for hours or hangs.
 
     Raises:
         ConfigError: The pipeline or the environment is not valid.
@@ -192,10 +206,10 @@ def open_run(
         Busy: Another run kept the lock for too long.
     """
     place = workspace or Workspace.open(environment)
-    loaded = place.pipeline(pipeline)
-    day = as_of or place.business_date(loaded.config)
+    loaded = place.pipeline(pipeline, overrides)
+    day = as_of or place.business_date(loaded.config, late)
     place.ledger.require_anchored()
-    with place.ledger.hold(loaded.config.pipeline, locks=place.home / "locks") as lease:
+    with _lease(place, loaded.config.pipeline, overtake) as lease:
         run = Run(place, loaded, day, lease, place.ledger.begin_run(lease, flow, day))
         try:
             yield run
@@ -204,6 +218,20 @@ def open_run(
             place.ledger.end_run(lease, run.run_id, status, {"error": f"{type(error).__name__}: {error}"[:2000]})
             raise
         place.ledger.end_run(lease, run.run_id, "succeeded", run.record)
+
+
+@contextmanager
+def _lease(place: Workspace, pipeline: str, overtake: bool) -> Iterator["Lease"]:
+    with ExitStack() as stack:
+        patience = {"wait_s": _PATIENCE_S} if overtake else {}
+        try:
+            lease = stack.enter_context(place.ledger.hold(pipeline, locks=place.home / "locks", **patience))
+        except Busy as error:
+            if not overtake:
+                raise
+            log.warning("%s; it is overtaken", error)
+            lease = place.ledger.overtake(pipeline)
+        yield lease
 
 
 def peak_mib() -> float:

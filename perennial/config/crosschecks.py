@@ -1,6 +1,7 @@
 """Rules of a pipeline that span several sections, each checked before any data is read."""
 
 from collections.abc import Iterator
+from functools import cache
 from zoneinfo import available_timezones
 
 from perennial.config.models import Pipeline, Table
@@ -53,7 +54,13 @@ def _times(config: Pipeline) -> Iterator[Finding]:
     if low is not None and high is not None and low > high:
         yield ("guards", "min_value"), f"min_value {low:g} lies above max_value {high:g}; every row would fail"
     if config.timezone != "UTC":
-        yield from choice(("timezone",), config.timezone, available_timezones(), "the time-zone database")
+        yield from choice(("timezone",), config.timezone, _zones(), "the time-zone database")
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Ask once: the standard library walks its folders each time."""
+    return frozenset(available_timezones())
 
 
 def _model(config: Pipeline) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from perennial.errors import TrainingError
 from perennial.evaluation.budget import learn_threshold
 from perennial.evaluation.detection import BASELINES
 from perennial.evaluation.scores import per_entity, score
-from perennial.features.eventtable import EventTable, read_events
+from perennial.features.judgedtable import EventTable, read_events
 from perennial.features.peers import Mask
 from perennial.features.unusual import compare, feature_names
 from perennial.kinds.base import Fitted
@@ -36,7 +36,7 @@ def check(cfg: Pipeline) -> None:
 
 
 def load(cfg: Pipeline, snapshot: Snapshot, read: Read) -> EventTable:
-    """Gather the rows of a snapshot; see :func:`perennial.features.eventtable.read_events`."""
+    """Gather the rows of a snapshot; see :func:`perennial.features.judgedtable.read_events`."""
     return read_events(cfg, snapshot, read)
 
 

@@ -10,7 +10,7 @@ from perennial.config.anomaly import Anomaly
 from perennial.config.models import Pipeline
 from perennial.contracts import TestRows
 from perennial.evaluation.budget import alerted, learn_threshold, most_a_day
-from perennial.features.eventtable import EventTable
+from perennial.features.judgedtable import EventTable
 from perennial.features.peers import Codes, Doubles, Mask
 from perennial.features.unusual import Compared, compare, plain
 from perennial.models.anomalies import EventScorer

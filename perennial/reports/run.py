@@ -178,7 +178,7 @@ def setting_facts(report: ReportInput) -> tuple[Fact, ...]:
     shown = {k: v for k, v in flat(report.pipeline).items() if not k.startswith(others)}
     settings = {k: v for k, v in shown.items() if k not in {"gates", "description", "owner"}}
     fitted = {f"fit.{k}": v for k, v in report.training.params.items() if k not in settings}
-    return tuple(Fact(name=plain(k, 60), value=plain(_setting(v), 200)) for k, v in (settings | fitted).items())
+    return tuple(Fact(name=plain(k, 60), value=plain(setting_text(v), 200)) for k, v in (settings | fitted).items())
 
 
 def cost_facts(report: ReportInput) -> tuple[Fact, ...]:
@@ -212,7 +212,8 @@ def _facts(values: Mapping[str, object]) -> tuple[Fact, ...]:
     )
 
 
-def _setting(value: object) -> str:
+def setting_text(value: object) -> str:
+    """Return a setting as it is read, ``–`` where none is given."""
     if value is None or value in ((), {}, ""):
         return NONE
     if isinstance(value, bool):

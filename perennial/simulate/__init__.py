@@ -12,7 +12,10 @@ from perennial.errors import Refused
 
 __all__ = ["SIMULATORS", "Simulated", "Simulator", "simulator"]
 
-SIMULATORS = ("anomalies",)
+SIMULATORS = (
+    "anomalies",
+    "fraud",
+)
 
 
 class Simulator(Protocol):
