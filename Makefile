@@ -65,6 +65,12 @@ bench-gates: $(VENV)/.installed  ## the gates' own error rates
 bench-trees: $(VENV)/.installed  ## compiled tree inference against scikit-learn and LightGBM
 	@$(BIN)/python -m benchmarks.trees --data $(DATA)
 
+bench-anomaly: $(VENV)/.installed  ## NAB windows and invoice errors within a budget: DATA=../shared/data
+	@$(BIN)/python -m benchmarks.anomaly --data $(DATA)
+
+bench-elec2: $(VENV)/.installed  ## daily retraining and the market change: DATA=../shared/data/drift
+	@$(BIN)/python -m benchmarks.elec2 --data $(DATA)
+
 soak: $(VENV)/.installed  ## 45 business dates in a row, with a break, late and missing data, an outage and a bad challenger
 	@$(BIN)/python -W ignore -m benchmarks.soak
 

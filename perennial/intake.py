@@ -115,6 +115,7 @@ def guard(run: Run, landings: tuple[Landing, ...], snapshot: Snapshot) -> tuple[
         read(run, snapshot.main, snapshot, (ENTITY, TIME, TARGET)),
         as_of=run.as_of,
         closed_weekdays=run.cfg.problem.closed(),
+        labelled=run.cfg.problem.labelled(),
         table=run.name,
     )
     new = next((one for one in landings if one.table == run.name), None)
