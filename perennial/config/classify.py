@@ -25,7 +25,8 @@ class UnitFeatures(Section):
         False, description="Known labels and the share of positive ones in each window, shifted by the label delay."
     )
     past: bool = Field(
-        False, description="Known positives, how many in a row, days since the last, the first of these, and a negative."
+        False,
+        description="Known positives, how many in a row, days since the last, the first of these, and a negative.",
     )
     gap: bool = Field(False, description="Days since the unit's event before.")
     usual: tuple[Name, ...] = Field(

@@ -124,9 +124,7 @@ def _card_precision_error(view: View, weight: Floats, days: Floats) -> Floats:
     units = weight / np.maximum(days[:, view.day], 1e-300)  # how often the unit counts, whatever its day does
     unit = view.extra[UNIT].astype(np.intp)
     top = int(view.extra[TOP][0])
-    return ranking.top_precision_error(
-        view.y, view.score, units, unit=unit, day=view.day, day_weight=days, top=top
-    )
+    return ranking.top_precision_error(view.y, view.score, units, unit=unit, day=view.day, day_weight=days, top=top)
 
 
 def _expected_cost(view: View, weight: Floats, _days: Floats) -> Floats:

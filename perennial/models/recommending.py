@@ -60,8 +60,21 @@ class Trained:
     example: Doubles
 
 
-def train(choices: Choices, day: int, fit: Fit, settings: str = "{}") -> Trained:
+Pairs = tuple[Doubles, Doubles, Doubles]
+"""Clues, labels and weights of one window."""
+
+
+def train(
+    choices: Choices, day: int, fit: Fit, settings: str = "{}", memory: dict[int, Pairs | None] | None = None
+) -> Trained:
     """Train on what was known at the end of ``day``.
+
+    Args:
+        choices: Rows; those after ``day`` are not looked at.
+        day: Days since 1970-01-01.
+        fit: Settings.
+        settings: Kept with the model.
+        memory: Keeps what each window taught, for who trains on many days under the same settings.
 
     Raises:
         TrainingError: Nothing was chosen up to then, or too little for the weights to be learnt.
@@ -70,7 +83,7 @@ def train(choices: Choices, day: int, fit: Fit, settings: str = "{}") -> Trained
     if not len(known):
         raise TrainingError("nothing was chosen up to the end of training; give earlier rows or a later date")
     side = item_side(known, fit)
-    pairs = list(_windows(choices, day, fit)) if fit.estimator == "blend" else []
+    pairs = list(_windows(choices, day, fit, {} if memory is None else memory)) if fit.estimator == "blend" else []
     if fit.estimator == "blend":
         X, y, weight = (np.concatenate(parts) for parts in zip(*pairs, strict=True)) if pairs else _nothing()
         log_odds, spread = _weigh(X, y, weight, fit)
@@ -142,25 +155,31 @@ def _factors(known: Known, fit: Fit) -> "np.ndarray[tuple[int, int], np.dtype[np
     return out
 
 
-def _windows(choices: Choices, day: int, fit: Fit) -> Iterator[tuple[Doubles, Doubles, Doubles]]:
-    """Yield clues, labels and weights of each earlier window, the newest first."""
-    rng = np.random.default_rng(fit.seed)
+def _windows(choices: Choices, day: int, fit: Fit, memory: dict[int, Pairs | None]) -> Iterator[Pairs]:
+    """Yield clues, labels and weights of each earlier window that taught something, the newest first."""
     for n in range(1, fit.windows + 1):
         origin = day - n * fit.window_days
-        known = choices.known(origin)
-        if not len(known):
-            return
-        chosen = choices.chosen(origin, origin + fit.window_days)
-        busy = np.flatnonzero((np.diff(chosen.indptr) > 0) & (known.activity > 0)).astype(np.int32)
-        clues = Clues(known, item_side(known, fit)) if len(busy) else None
-        for start in range(0, len(busy), BLOCK):
-            if clues is not None:
-                yield _pairs(known, clues, chosen, busy[start : start + BLOCK], fit, rng)
+        if origin not in memory:
+            memory[origin] = _window(choices, origin, fit)
+        if (found := memory[origin]) is not None:
+            yield found
 
 
-def _pairs(
-    known: Known, clues: Clues, chosen: sp.csr_array, users: Ints, fit: Fit, rng: np.random.Generator
-) -> tuple[Doubles, Doubles, Doubles]:
+def _window(choices: Choices, origin: int, fit: Fit) -> Pairs | None:
+    known = choices.known(origin)
+    chosen = choices.chosen(origin, origin + fit.window_days)
+    able = chosen.copy()  # what was never chosen before could not be listed
+    able.data *= known.popularity[able.indices] > 0
+    busy = np.flatnonzero((able.sum(axis=1) > 0) & (known.activity > 0)).astype(np.int32)
+    if not len(busy):
+        return None
+    clues, rng = Clues(known, item_side(known, fit)), np.random.default_rng([fit.seed, abs(origin)])
+    parts = [_pairs(known, clues, chosen, busy[n : n + BLOCK], fit, rng) for n in range(0, len(busy), BLOCK)]
+    X, y, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return X, y, weight
+
+
+def _pairs(known: Known, clues: Clues, chosen: sp.csr_array, users: Ints, fit: Fit, rng: np.random.Generator) -> Pairs:
     """Return every choice that a list could have named, and items drawn from those not chosen."""
     rows: list[Ints] = []
     items: list[Ints] = []
@@ -179,7 +198,7 @@ def _pairs(
         rows.append(np.full(len(picked), n, np.int32))
         items.append(picked)
         labels.append((np.arange(len(picked)) < len(wanted)).astype(np.float64))
-        weights.append(np.full(len(picked), 1.0 / np.sqrt(max(1, len(wanted)))))  # who chose a hundred is not all
+        weights.append(np.full(len(picked), 1.0 / len(wanted)))  # each user counts the same, as in NDCG
     row, label = np.concatenate(rows), np.concatenate(labels)
     table = clues.table(users, row, np.concatenate(items))
     return table - _usual(table, row, label, len(users))[row], label, np.concatenate(weights)

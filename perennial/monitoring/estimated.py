@@ -120,7 +120,9 @@ def trust(history: Sequence[Estimated], *, bound: float, wrong: int, of: int) ->
     last = sorted((one for one in history if one.matured), key=lambda one: one.day)[-of:]
     missed = sum(not abs(one.estimate - one.realised) <= bound for one in last)  # nan is wrong too
     if not last:
-        return Trust(muted=True, wrong=0, judged=0, reason="no day has matured yet that the estimate could be held against")
+        return Trust(
+            muted=True, wrong=0, judged=0, reason="no day has matured yet that the estimate could be held against"
+        )
     text = f"further than {bound:g} from the truth on {missed} of the last {len(last)} matured days"
     return Trust(muted=missed >= wrong, wrong=missed, judged=len(last), reason=text)
 

@@ -12,7 +12,7 @@ from perennial.errors import Refused
 
 __all__ = ["SIMULATORS", "Simulated", "Simulator", "simulator"]
 
-SIMULATORS = ("fraud",)
+SIMULATORS = ("fraud", "recommend")
 
 
 class Simulator(Protocol):

@@ -104,8 +104,11 @@ def simulate(world: World, seed: int) -> Transactions:
     rng = np.random.default_rng(seed)
     made = _honest(world, rng)
     amount, scenario = made.amount, (made.amount > LIMIT) * np.int8(AMOUNT)
-    scenario = np.where(_compromised(made.terminal, made.day, world.terminals, world.taken_over, TERMINAL_DAYS, rng),
-                        np.int8(TERMINAL), scenario)
+    scenario = np.where(
+        _compromised(made.terminal, made.day, world.terminals, world.taken_over, TERMINAL_DAYS, rng),
+        np.int8(TERMINAL),
+        scenario,
+    )
     leaked = _compromised(made.customer, made.day, world.customers, world.leaked, CARD_DAYS, rng)
     misused = leaked & (rng.random(len(leaked)) < CARD_SHARE)
     return Transactions(

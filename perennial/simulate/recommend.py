@@ -3,8 +3,9 @@
 A user returns on a random day, looks at what is there and chooses several items, the likelier the better they fit
 the user's taste, the better they are and the newer they are; nothing is chosen twice. Written are
 
-- ``choices.parquet``: user, item, date, in order of date; what a pipeline reads;
-- ``truth.parquet``: user, item and ``utility``, the taste's part of the log odds, which nobody but a test may read.
+- ``choices/choices.parquet``: user, item, date, in order of date; what a pipeline reads;
+- ``truth/utility.parquet``: user, item and ``utility``, the taste's part of the log odds at the end, which nothing
+  may train on.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from perennial.contracts.simulated import Simulated
+from perennial.durable import write_atomically
 
 Doubles = npt.NDArray[np.float64]
 FIRST = date(2024, 1, 1)
@@ -47,7 +51,7 @@ class World:
     turn: int | None = None
 
 
-def write(folder: Path, seed: int, world: World | None = None) -> tuple[Path, ...]:
+def write(folder: Path, seed: int, world: World | None = None) -> Simulated:
     """Write one world's choices and its truth; the same seed writes the same bytes.
 
     Args:
@@ -56,7 +60,7 @@ def write(folder: Path, seed: int, world: World | None = None) -> tuple[Path, ..
         world: Its size and behaviour.
 
     Returns:
-        The files written.
+        What was written; ``truth`` tells the users, the items and the days, and the day on which tastes turned.
     """
     world = world or World()
     rng = np.random.default_rng(seed)
@@ -81,7 +85,7 @@ def write(folder: Path, seed: int, world: World | None = None) -> tuple[Path, ..
         user, item = np.repeat(here, keep.sum(axis=1)), best[keep]
         taken[user, item] = True
         rows.append((day, user, item))
-    return _written(folder, rows, utility)
+    return _written(folder, rows, utility, world)
 
 
 def _utility(rng: np.random.Generator, world: World) -> Doubles:
@@ -91,20 +95,29 @@ def _utility(rng: np.random.Generator, world: World) -> Doubles:
 
 
 def _written(
-    folder: Path, rows: list[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64]]], utility: Doubles
-) -> tuple[Path, ...]:
-    folder.mkdir(parents=True, exist_ok=True)
+    folder: Path, rows: list[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64]]], utility: Doubles, world: World
+) -> Simulated:
     days = [FIRST + timedelta(days=day) for day, user, _ in rows for _ in user]
     user, item = (np.concatenate([row[n] for row in rows]) for n in (1, 2))
-    choices = pa.table({"user": _names("u", user), "item": _names("i", item), "date": pa.array(days, pa.date32())})
+    dates = pa.array(days, pa.date32())
+    choices = pa.table({"user": _names("u", user), "item": _names("i", item), "date": dates})
     pairs = np.indices(utility.shape).reshape(2, -1)
-    truth = pa.table(
-        {"user": _names("u", pairs[0]), "item": _names("i", pairs[1]), "utility": utility.astype(np.float32).ravel()}
+    taste = utility.astype(np.float32).ravel()
+    truth = pa.table({"user": _names("u", pairs[0]), "item": _names("i", pairs[1]), "utility": taste})
+    files = {folder / "choices" / "choices.parquet": choices, folder / "truth" / "utility.parquet": truth}
+    for path, table in files.items():
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        write_atomically(path, sink.getvalue().to_pybytes())
+    told = {"users": float(world.users), "items": float(world.items), "days": float(world.days)}
+    return Simulated(
+        name="recommendations",
+        files=tuple(str(path) for path in files),
+        rows=len(days),
+        first=days[0],
+        last=days[-1],
+        truth=told | ({"turn": float(world.turn)} if world.turn is not None else {}),
     )
-    paths = folder / "choices.parquet", folder / "truth.parquet"
-    for path, table in zip(paths, (choices, truth), strict=True):
-        pq.write_table(table, path)
-    return paths
 
 
 def _names(prefix: str, index: npt.NDArray[np.int64]) -> pa.Array:
