@@ -4,14 +4,19 @@ A row of the main table is an event: ``entity`` is its own id, ``y`` is 1, 0 or 
 before is told by *unit columns*: the card, the terminal, the patient that an event belongs to.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from perennial.config.section import Section
+from perennial.config.section import Finding, KindSettings, Section, unknown
+from perennial.config.types import Name
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+if TYPE_CHECKING:
+    from perennial.config.models import Pipeline
+
 Span = Annotated[int, Field(ge=1, le=3660)]
+Estimator = Literal["hist_gradient_boosting", "lightgbm", "random_forest", "linear"]
 
 
 class UnitFeatures(Section):
@@ -75,7 +80,16 @@ class Estimate(Section):
         return self
 
 
-class Classify(Section):
+class Member(Section):
+    """A further estimator whose probabilities are averaged with those of `model.estimator`."""
+
+    estimator: Estimator
+    params: dict[str, int | float | str | bool | None] = Field(
+        default_factory=dict, description="Keyword arguments of the estimator; unknown ones are errors."
+    )
+
+
+class Classify(KindSettings):
     """The classification problem."""
 
     label_delay_days: int = Field(
@@ -98,5 +112,42 @@ class Classify(Section):
         7, ge=1, description="Last labelled days before the end of training: scores are calibrated, the threshold set."
     )
     features: EventFeatures = EventFeatures()
+    blend: tuple[Member, ...] = Field((), description="Averaged with `model.estimator`, each once.")
     costs: Costs = Costs()
     estimate: Estimate = Estimate()
+
+    def numbers(self) -> tuple[str, ...]:
+        """Return the number columns that are named anywhere, sorted."""
+        named = {*self.features.numbers} | {x for unit in self.features.units for x in (*unit.means, *unit.usual)}
+        return tuple(sorted(named | {name for name in (self.time, self.costs.amount) if name}))
+
+    def texts(self) -> tuple[str, ...]:
+        """Return the text columns that are named anywhere, sorted."""
+        named = {*self.features.categories} | {unit.column for unit in self.features.units}
+        return tuple(sorted(named | ({self.unit} if self.unit else set())))
+
+    def reach(self) -> int:
+        """Return after how many days the label of a scored event should have arrived."""
+        return self.label_delay_days + 1
+
+    def cohorts(self, pipeline: "Pipeline") -> tuple[str, ...]:
+        """Return the text columns."""
+        return self.texts()
+
+    def problems(self, pipeline: "Pipeline") -> Iterator[Finding]:
+        """Yield what contradicts the columns of the data, or other sections."""
+        own = set(pipeline.data.columns.extra)
+        for name in (*self.numbers(), *self.texts()):
+            yield from (
+                (("classify",), message) for _, message in unknown((), (name,), own, "data.columns.extra")
+            )
+        for name in sorted(set(self.numbers()) & set(self.texts())):
+            yield ("classify",), f"column `{name}` is used as a number and as text; map it twice in `extra`"
+        if not self.features.model_fields_set:
+            yield ("classify", "features"), "there is nothing to tell events apart by; name numbers or units"
+        if self.time is None and {"night", "hour"} & set(self.features.calendar):
+            yield ("classify", "features", "calendar"), "night and hour need `classify.time`"
+        if self.drop_known and self.unit is None:
+            yield ("classify", "drop_known"), "needs `classify.unit`: whose positives are known?"
+        if self.apart and self.unit is None:
+            yield ("classify", "apart"), "needs `classify.unit`: what is to be kept apart?"

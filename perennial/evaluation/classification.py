@@ -28,8 +28,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from perennial.contracts import TestRows
 from perennial.evaluation import ranking
+from perennial.evaluation.metrics import Part
 from perennial.evaluation.ranking import Floats, ratio
+from perennial.evaluation.sums import Grid
 
 CELLS = 4_000_000
 """Weights in memory at a time (32 MB)."""
@@ -49,6 +52,7 @@ class View:
     Attributes:
         y: Shape (n_rows,).
         score: Shape (n_rows,).
+        entity: Index of the entity, shape (n_rows,).
         alert: 1 where it raises an alert, shape (n_rows,); empty if that is not known.
         day: Code of the day, in order of time, shape (n_rows,).
         extra: Further columns, each of shape (n_rows,).
@@ -57,12 +61,13 @@ class View:
     y: Floats
     score: Floats
     alert: Floats
+    entity: npt.NDArray[np.int32]
     day: npt.NDArray[np.intp]
     extra: Mapping[str, npt.NDArray[Any]]
 
 
 Measure = Callable[[View, Floats, Floats], Floats]
-"""From a view, row weights (n_weightings, n_rows) and day weights (n_weightings, n_days) to (n_weightings,)."""
+"""From a view, weights of the rows' units (n_weightings, n_rows) and of days (n_weightings, n_days), to values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,76 +83,92 @@ class Classified:
     name: str
     measure: Measure
     decides: bool = False
-    parts: frozenset[str] = frozenset({"overall", "slice"})
+    parts: frozenset[Part] = frozenset({"overall", "slice", "set"})
+    quantiles: bool = False
 
-    def has(self, rows: Any, contender: str) -> bool:
+    def has(self, rows: TestRows, contender: str) -> bool:
         """Whether it can be computed for this contender."""
         return contender in rows.forecasts and (not self.decides or alert_column(contender) in rows.extra)
 
-    def weighted(self, rows: Any, contender: str, entities: Floats, days: Floats) -> Floats:
-        """Evaluate it under several weightings of entities and days at once.
+    def prepare(self, grid: Grid, contender: str) -> View:
+        """Return what :meth:`weighted` needs of one contender."""
+        rows = grid.rows
+        alert = rows.extra.get(alert_column(contender), np.empty(0))
+        return View(
+            y=rows.y.astype(np.float64),
+            score=rows.forecasts[contender].astype(np.float64),
+            alert=alert.astype(np.float64),
+            entity=rows.entity,
+            day=grid.day,
+            extra=rows.extra,
+        )
+
+    def weighted(self, prepared: View, entities: Floats, days: Floats) -> Floats:
+        """Evaluate it under several weightings of entities and days, a few at a time.
 
         Args:
-            rows: Test rows.
-            contender: Whose scores.
+            prepared: From :meth:`prepare`.
             entities: Weight of each entity, shape (n_weightings, n_entities).
             days: Weight of each day that has rows, in order, shape (n_weightings, n_days).
 
         Returns:
             One value per weighting, nan where undefined, shape (n_weightings,).
         """
-        _, day = np.unique(rows.day, return_inverse=True)
-        alert = rows.extra.get(alert_column(contender), np.empty(0))
-        view = View(
-            y=rows.y.astype(np.float64),
-            score=rows.forecasts[contender].astype(np.float64),
-            alert=alert.astype(np.float64),
-            day=day,
-            extra=rows.extra,
-        )
-        step = max(1, CELLS // max(1, len(view.y)))
+        if not len(prepared.y) or not np.isfinite(prepared.score).all():
+            return np.full(len(entities), np.nan)
+        step = max(1, CELLS // len(prepared.y))
         parts = [np.empty(0)]
         for start in range(0, len(entities), step):
             block = slice(start, start + step)
-            weight = entities[block][:, rows.entity] * days[block][:, day]
-            parts.append(self.measure(view, weight, days[block]))
+            units = entities[block][:, prepared.entity]
+            parts.append(self.measure(prepared, units, days[block]))
         return np.concatenate(parts)
 
 
+def losses(rows: TestRows, contender: str) -> Floats:
+    """Return the log loss of each row, by which a version on trial is compared."""
+    p = np.clip(rows.forecasts[contender].astype(np.float64), ranking.SMALLEST, 1 - ranking.SMALLEST)
+    return np.asarray(-np.where(rows.y > 0, np.log(p), np.log1p(-p)))
+
+
 def _of_scores(function: Callable[[Floats, Floats, Floats], Floats]) -> Measure:
-    return lambda view, weight, _days: function(view.y, view.score, weight)
+    return lambda view, units, days: function(view.y, view.score, units * days[:, view.day])
 
 
-def _card_precision_error(view: View, weight: Floats, days: Floats) -> Floats:
-    if not len(view.y):
-        return np.full(len(weight), np.nan)
-    units = weight / np.maximum(days[:, view.day], 1e-300)  # how often the unit counts, whatever its day does
-    unit = view.extra[UNIT].astype(np.intp)
-    top = int(view.extra[TOP][0])
-    return ranking.top_precision_error(view.y, view.score, units, unit=unit, day=view.day, day_weight=days, top=top)
+def _card_precision_error(view: View, units: Floats, days: Floats) -> Floats:
+    return ranking.top_precision_error(
+        view.y,
+        view.score,
+        units,
+        unit=view.extra[UNIT].astype(np.intp),
+        day=view.day,
+        day_weight=days,
+        top=int(view.extra[TOP][0]),
+    )
 
 
-def _expected_cost(view: View, weight: Floats, _days: Floats) -> Floats:
+def _expected_cost(view: View, units: Floats, days: Floats) -> Floats:
+    weight = units * days[:, view.day]
     missed = (1 - view.alert) * view.y * view.extra[COST_FALSE_NEGATIVE]
     false = view.alert * (1 - view.y) * view.extra[COST_FALSE_POSITIVE]
     return ratio(weight @ (missed + false), weight.sum(axis=1))
 
 
-def _miss_rate(view: View, weight: Floats, _days: Floats) -> Floats:
+def _miss_rate(view: View, units: Floats, days: Floats) -> Floats:
+    weight = units * days[:, view.day]
     return ratio(weight @ ((1 - view.alert) * view.y), weight @ view.y)
 
 
-def _false_alert_rate(view: View, weight: Floats, _days: Floats) -> Floats:
+def _false_alert_rate(view: View, units: Floats, days: Floats) -> Floats:
+    weight = units * days[:, view.day]
     return ratio(weight @ (view.alert * (1 - view.y)), weight @ (1 - view.y))
 
 
-def _alert_volume(view: View, weight: Floats, days: Floats) -> Floats:
-    if not len(view.y):
-        return np.full(len(weight), np.nan)
-    return ratio(weight @ view.alert, days.sum(axis=1))
+def _alert_volume(view: View, units: Floats, days: Floats) -> Floats:
+    return ratio((units * days[:, view.day]) @ view.alert, days.sum(axis=1))
 
 
-_OVERALL = frozenset({"overall"})
+_OVERALL: frozenset[Part] = frozenset({"overall", "set"})
 _CATALOGUE = (
     Classified(name="average_precision_error", measure=_of_scores(ranking.average_precision_error)),
     Classified(name="auc_error", measure=_of_scores(ranking.auc_error)),
@@ -163,3 +184,6 @@ _CATALOGUE = (
 
 METRICS: Mapping[str, Classified] = MappingProxyType({metric.name: metric for metric in _CATALOGUE})
 """Every metric by name, in the order reports show them."""
+BASELINES = ("base_rate", "past_rate")
+"""Naive contenders: the share of positives in training; the smoothed known share of the event's units."""
+USUAL = "average_precision_error"

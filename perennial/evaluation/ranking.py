@@ -119,16 +119,16 @@ def top_precision_error(
     """
     if not len(y) or not np.isfinite(score).all():
         return np.full(len(weight), np.nan)
-    found = np.zeros((len(weight), int(unit.max()) + 1), dtype=np.bool_)
+    found = np.zeros((len(weight), int(unit.max()) + 1))  # how many copies of each unit
     total = np.zeros(len(weight))
     for today in range(day_weight.shape[1]):
         rows = np.flatnonzero(day == today)
         units, ranked, hit = _ranked_units(unit[rows], score[rows], y[rows])
-        heavy = np.where(found[:, units], 0.0, weight[:, rows[ranked]])
+        heavy = np.maximum(weight[:, rows[ranked]] - found[:, units], 0.0)
         heavy *= day_weight[:, today, None] > 0
         taken = np.clip(top - (np.cumsum(heavy, axis=1) - heavy), 0, heavy)
         total += day_weight[:, today] * (taken @ hit) / top
-        found[:, units] |= (taken > 0) & (hit > 0)
+        found[:, units] += taken * hit
     return 1 - ratio(total, day_weight.sum(axis=1))
 
 

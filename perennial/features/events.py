@@ -28,7 +28,7 @@ Source of the counts, means and rates: Le Borgne et al. 2022, Fraud Detection Ha
 transformation". The rest is ours.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -165,38 +165,59 @@ def _calendar(time: Seconds, what: str) -> Doubles:
     return values[what].astype(np.float64)
 
 
-def _of_unit(events: Events, unit: UnitFeatures, delay: int) -> Iterator[Doubles]:
-    """Yield the features of one unit column, computed over the events sorted by unit, then time."""
+def unit_rates(events: Events, column: str, delay: int, window: int) -> tuple[Doubles, Doubles]:
+    """Return the known labels and the share of positive ones of each event's unit, each of shape (n_events,).
+
+    Args:
+        events: Everything that is known.
+        column: The unit column.
+        delay: Label delay in days.
+        window: Seconds looked back, from ``delay`` days before the event.
+    """
     from perennial.features import eventkernels as kernels
 
-    codes = events.labels[unit.column].codes
+    order, first = _grouped(events.labels[column].codes)
+    found = kernels.rates(events.time[order], first, np.array([window], np.int64), events.y[order], delay * DAY)
+    known, rate = _placed(found, order)
+    return known, rate
+
+
+def _grouped(codes: Ints) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]:
+    """Return the order by unit, then time, and the place of each unit's first event; -1 is a unit of its own."""
     order = np.argsort(codes, kind="stable")
     grouped = codes[order]
-    # Each event without a unit (code -1) is a unit of its own.
-    head = np.r_[True, (grouped[1:] != grouped[:-1]) | (grouped[1:] < 0)] if len(grouped) else np.empty(0, bool)
-    first = np.maximum.accumulate(np.where(head, np.arange(len(grouped)), 0))
-    time, y = events.time[order], events.y[order]
+    head = np.ones(len(grouped), dtype=np.bool_)
+    head[1:] = (grouped[1:] != grouped[:-1]) | (grouped[1:] < 0)
+    return order, np.maximum.accumulate(np.where(head, np.arange(len(grouped)), 0))
 
-    def placed(values: Doubles) -> Iterator[Doubles]:
-        for column in values:
-            out = np.empty(len(order))
-            out[order] = column
-            yield out
 
+def _placed(columns: Doubles, order: npt.NDArray[np.intp]) -> Iterator[Doubles]:
+    """Yield columns that are in order of units, back in order of time."""
+    for column in columns:
+        out = np.empty(len(order))
+        out[order] = column
+        yield out
+
+
+def _of_unit(events: Events, unit: UnitFeatures, delay: int) -> Iterator[Doubles]:
+    """Yield the features of one unit column."""
+    from perennial.features import eventkernels as kernels
+
+    order, first = _grouped(events.labels[unit.column].codes)
+    time, y, lag = events.time[order], events.y[order], delay * DAY
     windows = np.array(unit.windows, np.int64) * DAY
-    lag = delay * DAY
     if unit.counts:
-        yield from placed(kernels.counts(time, first, windows))
+        yield from _placed(kernels.counts(time, first, windows), order)
     for x in unit.means:
-        yield from placed(kernels.means(time, first, windows, events.numbers[x][order]))
+        yield from _placed(kernels.means(time, first, windows, events.numbers[x][order]), order)
     if unit.rates:
-        yield from placed(kernels.rates(time, first, windows, y, lag))
+        yield from _placed(kernels.rates(time, first, windows, y, lag), order)
     if unit.past:
-        yield from placed(kernels.past(time, first, y, lag))
+        yield from _placed(kernels.past(time, first, y, lag), order)
     if unit.gap:
-        yield from placed(kernels.gap(time, first))
+        yield from _placed(kernels.gap(time, first), order)
     for x in unit.usual:
-        yield from placed(kernels.usual(time, first, y, events.numbers[x][order], lag))
+        yield from _placed(kernels.usual(time, first, y, events.numbers[x][order], lag), order)
 
 
 def _require(events: Events, cfg: Classify) -> None:
@@ -211,11 +232,3 @@ def _require(events: Events, cfg: Classify) -> None:
                 f"there are {sample(sorted(there)) or 'none'}: map them in data.columns.extra"
             )
 
-
-def columns_needed(cfg: Classify) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the number columns and the text columns that the settings name, each sorted."""
-    features = cfg.features
-    numbers = {*features.numbers} | {x for unit in features.units for x in (*unit.means, *unit.usual)}
-    numbers |= {name for name in (cfg.time, cfg.costs.amount) if name}
-    labels = {*features.categories} | {unit.column for unit in features.units} | ({cfg.unit} if cfg.unit else set())
-    return sorted(numbers), sorted(labels)

@@ -6,8 +6,11 @@ from datetime import date, timedelta
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from perennial.config.models import WEEKDAYS, Pipeline
+from perennial.arrow import with_values
+from perennial.config.models import Pipeline
+from perennial.config.types import WEEKDAYS
 from perennial.contracts import ENTITY, TIME, Split, TestRows
 from perennial.errors import TrainingError
 from perennial.features import Panel, Rows
@@ -17,6 +20,7 @@ from perennial.kinds.testrows import naive_forecasts, rows_of, test_rows
 from perennial.models.baselines import BASELINES
 from perennial.models.forecaster import DirectForecaster
 
+WEEK = 7
 SIZE_DAYS = 28
 """Days of sales by which entities are matched for a cohort."""
 FALLBACK = "weekday_mean"
@@ -113,6 +117,19 @@ def naive(data: Panel, cfg: Pipeline, as_of: date) -> Iterator[pa.RecordBatch]:
                 "y_hat": pa.array(np.ascontiguousarray(table[:, n])),
             }
         )
+
+
+def moved(rows: pa.Table, cfg: Pipeline, as_of: date) -> pa.Table:
+    """Return an earlier forecast for the days after ``as_of``; days beyond its end repeat the week before."""
+    last, days = pc.max(rows[TIME]).as_py(), []
+    for n in range(1, cfg.forecast.horizon + 1):
+        day = source = as_of + timedelta(days=n)
+        while source > last:
+            source -= timedelta(days=WEEK)
+        found = rows.filter(pc.equal(rows[TIME], pa.scalar(source, pa.date32())))
+        if found.num_rows and WEEKDAYS[day.weekday()] not in cfg.forecast.closed_weekdays:
+            days.append(with_values(found, {TIME: day, "horizon": n}))
+    return pa.concat_tables(days) if days else rows.slice(0, 0)
 
 
 def units(data: Panel, cfg: Pipeline, as_of: date) -> pa.Table:
