@@ -141,9 +141,7 @@ def figures(events: Events, test: Rows, score: Doubles) -> dict[str, float]:
     y, one = events.y[test], np.ones((1, len(test)))
     days, day = np.unique(events.day[test], return_inverse=True)
     unit = events.labels["customer"].codes[test].astype(np.intp)
-    lost = ranking.top_precision_error(
-        y, score, one, unit=unit, day=day, day_weight=np.ones((1, len(days))), top=TOP
-    )
+    lost = ranking.top_precision_error(y, score, one, unit=unit, day=day, day_weight=np.ones((1, len(days))), top=TOP)
     errors = (ranking.auc_error(y, score, one), ranking.average_precision_error(y, score, one), lost)
     names = ("auc", "average_precision", "card_precision_100")
     return {name: float(1 - error[0]) for name, error in zip(names, errors, strict=True)}
@@ -174,7 +172,9 @@ def forest(threads: int) -> Fit:
     return fit
 
 
-def members(events: Events, X: npt.NDArray[np.float32], rows: Rows, names: Sequence[str], threads: int) -> dict[str, list[object]]:
+def members(
+    events: Events, X: npt.NDArray[np.float32], rows: Rows, names: Sequence[str], threads: int
+) -> dict[str, list[object]]:
     """Fit every member that a candidate may ask for on some rows, by estimator."""
     found: dict[str, list[object]] = {}
     for name in names:
@@ -187,7 +187,9 @@ def members(events: Events, X: npt.NDArray[np.float32], rows: Rows, names: Seque
     return found
 
 
-def blend(candidate: Candidate, fitted: Mapping[str, list[object]], X: npt.NDArray[np.float32], threads: int) -> Doubles:
+def blend(
+    candidate: Candidate, fitted: Mapping[str, list[object]], X: npt.NDArray[np.float32], threads: int
+) -> Doubles:
     """Return the mean over estimators of the mean probability of their members."""
     parts = [classifiers.probability(fitted[name][:n], X, threads) for name, n in candidate.members.items()]
     return np.asarray(np.mean(parts, axis=0))
@@ -246,7 +248,9 @@ def main() -> None:
         rerun[name] = figures(events, test, fit(X[training], events.y[training])(X[test]))
         print(f"  {name:36s} " + "  ".join(f"{m} {v:.4f}" for m, v in rerun[name].items()))
     X = design(events, OURS)
-    print(f"choosing on {FOLDS} earlier weeks among {len(CANDIDATES)} candidates of {len(feature_names(OURS))} features")
+    print(
+        f"choosing on {FOLDS} earlier weeks among {len(CANDIDATES)} candidates of {len(feature_names(OURS))} features"
+    )
     champion, threshold = choose(events, X, options.threads)
     everything = np.flatnonzero((events.day >= FIRST_TRAINED) & (events.day < START + WEEK))
     found = {}

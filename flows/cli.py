@@ -34,13 +34,24 @@ app = typer.Typer(
 app.add_typer(operations.app)
 
 
-@app.command(epilog="Example: perennial run demand --as-of 2011-11-11")
-def run(pipeline: PipelineName, as_of: AsOf = None, env: Env = None, as_json: AsJson = False) -> None:
+@app.command(epilog="Example: perennial run demand --as-of 2011-11-11 --set model.seed=3")
+def run(
+    pipeline: PipelineName,
+    as_of: AsOf = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of `model` for this run alone, for example model.params.max_iter=200."),
+    ] = None,
+    env: Env = None,
+    as_json: AsJson = False,
+) -> None:
     """Retrain a pipeline: extract, check, train, judge, register, promote or keep the champion."""
     from flows import present
+    from perennial.config import overrides
 
     with open_workspace(env) as workspace:
-        record = run_flow(workspace, "retrain", pipeline, as_of, env, as_json)
+        given = overrides.parse(settings or ())
+        record = run_flow(workspace, "retrain", pipeline, as_of, env, as_json, overrides=given)
         show(record, as_json, lambda: present.run(record, workspace.home))
 
 

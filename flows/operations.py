@@ -4,7 +4,20 @@ from typing import Annotated
 
 import typer
 
-from flows.shell import AsJson, AsOf, Env, ModelName, PipelineName, Reason, open_workspace, run_flow, show, who
+from flows.shell import (
+    AsJson,
+    AsOf,
+    Env,
+    ModelName,
+    PipelineName,
+    Reason,
+    open_workspace,
+    put,
+    run_flow,
+    say,
+    show,
+    who,
+)
 
 app = typer.Typer()
 
@@ -126,3 +139,32 @@ def simulate(
         made = simulator(name).write(workspace.root / "data" / "simulated" / name, seed)
         lines = (f"Wrote {made.rows:,} rows of {made.first} to {made.last} in {len(made.files)} files.", *made.files)
         show(made, as_json, lambda: lines)
+
+
+@app.command(epilog="Example: perennial deployments --env production")
+def deployments(env: Env = "production", as_json: AsJson = False) -> None:
+    """Write deployments/prefect.yaml: a deployment per flow and pipeline, for `prefect deploy`."""
+    from flows import deployments as prefect
+
+    with open_workspace(None) as workspace:
+        name = env or "production"
+        described = prefect.describe(workspace.root, name, parameter=name)
+        path = workspace.root / prefect.FILE
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(prefect.text(described), encoding="utf-8")
+        count = len(described["deployments"])
+        show({"file": str(path), "deployments": count}, as_json, lambda: (f"{prefect.FILE}: {count} deployments",))
+
+
+@app.command(epilog="Example: perennial up --env local")
+def up(env: Env = None, as_json: AsJson = False) -> None:
+    """Start everything on this machine: Prefect with every deployment, a worker, MLflow's pages, the dead man's switch.
+
+    Ctrl-C stops it all.
+    """
+    from flows import up as servers
+
+    with open_workspace(env) as workspace:
+        servers.up(
+            workspace, env, lambda addresses, lines: show(addresses, as_json, lines), put if not as_json else say
+        )

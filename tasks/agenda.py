@@ -5,7 +5,7 @@ every stage in between is a no-op where its result is already there.
 """
 
 import logging
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from prefect import task
@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 
 @task(name="agenda", cache_policy=NO_CACHE)
-def agenda(pipeline: str, as_of: date | None, environment: str | None) -> daily.Agenda:
+def agenda(pipeline: str, as_of: date | None, environment: str | None, late: timedelta) -> daily.Agenda:
     """Return the dates that are still to be done up to ``as_of``."""
-    plan = daily.agenda(Workspace.open(environment), pipeline, as_of)
+    plan = daily.agenda(Workspace.open(environment), pipeline, as_of, late)
     log.info("to be done: %s", ", ".join(map(str, plan.dates)) or "nothing")
     return plan
 

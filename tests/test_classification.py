@@ -46,9 +46,6 @@ def rows_of(y: np.ndarray, score: np.ndarray, unit: np.ndarray, day: np.ndarray,
     )
 
 
-
-
-
 def evaluated(metric: Any, rows: Any, entities: np.ndarray, days: np.ndarray) -> np.ndarray:
     """Return a metric of the candidate under weightings of entities and days."""
     return metric.weighted(metric.prepare(Grid(rows), "candidate"), entities, days)

@@ -138,9 +138,7 @@ class Classify(KindSettings):
         """Yield what contradicts the columns of the data, or other sections."""
         own = set(pipeline.data.columns.extra)
         for name in (*self.numbers(), *self.texts()):
-            yield from (
-                (("classify",), message) for _, message in unknown((), (name,), own, "data.columns.extra")
-            )
+            yield from ((("classify",), message) for _, message in unknown((), (name,), own, "data.columns.extra"))
         for name in sorted(set(self.numbers()) & set(self.texts())):
             yield ("classify",), f"column `{name}` is used as a number and as text; map it twice in `extra`"
         if not self.features.model_fields_set:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from perennial.checks import suites
 from perennial.config import crosschecks, modelerrors, yamlsafe
 from perennial.config.models import Environment, Pipeline
+from perennial.config.overrides import Overrides
 from perennial.config.section import Section
 from perennial.config.yamlsafe import Document, Place
 from perennial.errors import ConfigError
@@ -46,8 +47,10 @@ class Loaded:
     text: str
 
 
-def load_pipeline(path: Path) -> Loaded:
+def load_pipeline(path: Path, overrides: Overrides | None = None) -> Loaded:
     """Read and validate a pipeline and digest it together with its checks.
+
+    With ``overrides`` the result is that of a file which says so: another digest, hence another run key.
 
     Raises:
         ConfigError: The file or its checks are not valid; the message lists every problem with its line, the
@@ -58,6 +61,8 @@ def load_pipeline(path: Path) -> Loaded:
         'demand'
     """
     document = yamlsafe.read(path)
+    if overrides is not None and isinstance(document.value, dict):
+        document = replace(document, value=overrides.applied(document.value))
     config = _validate(Pipeline, document)
     problems = crosschecks.problems(config, document)
     if problems:

@@ -68,10 +68,23 @@ class Rollout(Section):
 class Delivery(Section):
     """What is promised to those who use the predictions."""
 
+    start: Clock | None = Field(
+        "05:00",
+        description="Local time of the scheduled `day` run, 04:00 or later (on two days of the year an earlier hour is"
+        " missing, or comes twice) and before the deadline; null: no schedule.",
+    )
     deadline: Clock = Field("07:00", description="Local time by which a publication must be there.")
     timeout_s: int = Field(1800, ge=10, description="A score run that takes longer gives way to the next rung.")
     catch_up_days: int = Field(14, ge=0, description="Missing dates before the asked one that are made up for.")
     ladder: bool = Field(True, description="Fall back to older features, the last forecast, a naive one.")
+
+    @model_validator(mode="after")
+    def _in_time(self) -> "Delivery":
+        if self.start is not None and not "04:00" <= self.start < self.deadline:
+            raise ValueError(
+                f"`start: '{self.start}'` must be 04:00 or later and before `deadline: '{self.deadline}'`, or null"
+            )
+        return self
 
 
 class Channel(Section):

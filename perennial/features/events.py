@@ -231,4 +231,3 @@ def _require(events: Events, cfg: Classify) -> None:
                 f"classify.features names {kind} columns that the rows do not have: {sample(missing)}; "
                 f"there are {sample(sorted(there)) or 'none'}: map them in data.columns.extra"
             )
-

@@ -96,6 +96,8 @@ def _order(
 def _numbers(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
     column = batch[name]
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
-        raise TrainingError(f"column {name!r} is {column.type}, but is used as a number; map a number, or use it as text")
+        raise TrainingError(
+            f"column {name!r} is {column.type}, but is used as a number; map a number, or use it as text"
+        )
     values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return np.asarray(values, dtype=np.float64)

@@ -62,9 +62,7 @@ def split(data: Events, cfg: Pipeline) -> Split:
     return made
 
 
-def train(
-    data: Events, split: Split, cfg: Pipeline, *, champion: EventClassifier | None, threads: int
-) -> Fitted:
+def train(data: Events, split: Split, cfg: Pipeline, *, champion: EventClassifier | None, threads: int) -> Fitted:
     """Fit a candidate: calibrate and set the threshold on the last labelled days, then fit on all of them.
 
     Raises:
@@ -334,9 +332,7 @@ def _flat(cfg: Pipeline) -> dict[str, str | int | float | bool]:
 # --- scoring -----------------------------------------------------------------------------------------------
 
 
-def _tested(
-    data: Events, split: Split, cfg: Pipeline, models: Mapping[str, EventClassifier], threads: int
-) -> TestRows:
+def _tested(data: Events, split: Split, cfg: Pipeline, models: Mapping[str, EventClassifier], threads: int) -> TestRows:
     asked = _judged(data, split, cfg)
     forecasts = {name: model.risk(model.design(data, asked.at), threads) for name, model in models.items()}
     alerts = {name: forecasts[name] >= model.threshold for name, model in models.items()}

@@ -177,9 +177,7 @@ def _text(data: Events, name: str) -> npt.NDArray[np.str_]:
     return np.array([*one.names, "unknown"], dtype=np.str_)[one.codes]
 
 
-def _entities(
-    unit: npt.NDArray[np.int32], slices: Mapping[str, npt.NDArray[np.str_]]
-) -> tuple[Places, Places]:
+def _entities(unit: npt.NDArray[np.int32], slices: Mapping[str, npt.NDArray[np.str_]]) -> tuple[Places, Places]:
     """Return the code of each row's (unit, slice labels), and the first row of each."""
     columns = [unit.astype(np.int64)]
     columns += [np.unique(labels, return_inverse=True)[1].astype(np.int64) for labels in slices.values()]
