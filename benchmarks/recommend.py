@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,8 @@ def read(data: Path) -> Choices:
     """Read the ratings as choices in order of day."""
     table = pq.read_table(data / "ml100k_ratings.parquet")
     day = table["timestamp"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    return Choices.of(*(table[name].to_numpy().astype(np.str_) for name in ("user_id", "item_id")), day)
+    user, item = (table[name].to_numpy().astype(np.str_) for name in ("user_id", "item_id"))
+    return Choices.of(user, item, day)
 
 
 def contenders(choices: Choices, origin: int) -> dict[str, Lister]:
@@ -81,7 +83,9 @@ def pooled(parts: list[Judged], keep: Callable[[Ints], npt.NDArray[np.bool_]]) -
     """Return the lists of several origins together, of users whose activity is to be kept."""
     kept = [keep(part.activity) for part in parts]
     fields = ("hits", "items", "chosen", "listed", "wanted")
-    joined = {f: np.concatenate([getattr(p.lists, f)[k] for p, k in zip(parts, kept, strict=True)]) for f in fields}
+    joined: dict[str, Any] = {
+        f: np.concatenate([getattr(p.lists, f)[k] for p, k in zip(parts, kept, strict=True)]) for f in fields
+    }
     return Judged(
         users=np.concatenate([p.users[k] for p, k in zip(parts, kept, strict=True)]),
         activity=np.concatenate([p.activity[k] for p, k in zip(parts, kept, strict=True)]),

@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perennial.contracts import Alert, Finding, Publication
+from perennial.contracts import Alert, Cause, Finding, Publication
 from perennial.durable import write_atomically
 from perennial.errors import Refused, SchemaError, SourceUnusable, sample
 from perennial.monitoring.alerting import alert_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 COLUMNS = ("user", "item")
 ENDINGS = (".parquet", ".csv", ".ndjson")
-CAUSE = "accuracy"
+CAUSE: Cause = "accuracy"
 _PATIENCE_S = 10.0
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "forecast": "perennial.evaluation.metrics",
     "classify": "perennial.evaluation.classification",
+    "recommend": "perennial.evaluation.recommending",
 }
 KINDS = tuple(_MODULES)
 """Kinds of problems."""

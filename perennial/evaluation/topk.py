@@ -104,7 +104,7 @@ def popularity_rank(popularity: Doubles) -> Doubles:
     from scipy.stats import rankdata
 
     n = len(popularity)
-    return (rankdata(popularity) - 1.0) / max(1, n - 1)
+    return np.asarray((rankdata(popularity) - 1.0) / max(1, n - 1))
 
 
 def ndcg(lists: Lists) -> Doubles:
@@ -112,12 +112,12 @@ def ndcg(lists: Lists) -> Doubles:
     size = lists.hits.shape[1]
     discount = 1.0 / np.log2(np.arange(2, size + 2))
     best = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(lists.chosen, size)]
-    return (lists.hits * discount).sum(axis=1) / best
+    return np.asarray((lists.hits * discount).sum(axis=1) / best)
 
 
 def recall(lists: Lists) -> Doubles:
     """Return the share of each user's choices that stood on the list, in [0, 1], shape (n_lists,)."""
-    return lists.hits.sum(axis=1) / lists.chosen
+    return np.asarray(lists.hits.sum(axis=1) / lists.chosen)
 
 
 def reciprocal_rank(lists: Lists) -> Doubles:
@@ -154,7 +154,7 @@ def _popularity_bias(lists: Lists, weight: Doubles) -> Doubles:
 
 
 def _ratio(total: Doubles, weight: Doubles) -> Doubles:
-    return np.divide(total, weight, out=np.full(len(total), np.nan), where=weight > 0)
+    return np.asarray(np.divide(total, weight, out=np.full(len(total), np.nan), where=weight > 0))
 
 
 ERRORS: Mapping[str, Callable[[Lists, Doubles], Doubles]] = MappingProxyType(

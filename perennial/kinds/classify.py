@@ -26,7 +26,7 @@ from perennial.kinds.base import Fitted
 from perennial.kinds.eventrows import Rows, blocked, naive_risk, reliability_chart, rows_of
 from perennial.models import classifiers
 from perennial.models.decisions import calibrate, cheapest_threshold, fit_calibration
-from perennial.models.eventclassifier import EventClassifier, recoded
+from perennial.models.eventclassifier import EventClassifier
 
 __all__ = ["backtest", "check", "evaluate", "inputs", "load", "mature", "moved", "naive", "predict", "split", "train"]
 __all__ += ["units"]

@@ -63,7 +63,7 @@ def recent_popularity(known: Known, days: int) -> Doubles:
     The fraction orders what was not chosen lately by its choices ever, so that lists are full.
     """
     ever = known.popularity
-    return known.recent(days) + ever / (1.0 + ever.sum())
+    return np.asarray(known.recent(days) + ever / (1.0 + ever.sum()))
 
 
 BASELINES = {"popularity": popularity, "recent_popularity": recent_popularity}

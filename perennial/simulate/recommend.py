@@ -3,7 +3,7 @@
 A user returns on a random day, looks at what is there and chooses several items, the likelier the better they fit
 the user's taste, the better they are and the newer they are; nothing is chosen twice. Written are
 
-- ``choices/choices.parquet``: user, item, date, in order of date; what a pipeline reads;
+- ``choices/choices.parquet``: user, item, date, chosen (always 1), in order of date; what a pipeline reads;
 - ``truth/utility.parquet``: user, item and ``utility``, the taste's part of the log odds at the end, which nothing
   may train on.
 """
@@ -91,7 +91,7 @@ def write(folder: Path, seed: int, world: World | None = None) -> Simulated:
 def _utility(rng: np.random.Generator, world: World) -> Doubles:
     """Return how well every item fits every user, with standard deviation ``pull``, shape (n_users, n_items)."""
     users, items = rng.normal(size=(world.users, world.tastes)), rng.normal(size=(world.items, world.tastes))
-    return world.pull * (users @ items.T) / np.sqrt(world.tastes)
+    return np.asarray(world.pull * (users @ items.T) / np.sqrt(world.tastes))
 
 
 def _written(
@@ -100,7 +100,9 @@ def _written(
     days = [FIRST + timedelta(days=day) for day, user, _ in rows for _ in user]
     user, item = (np.concatenate([row[n] for row in rows]) for n in (1, 2))
     dates = pa.array(days, pa.date32())
-    choices = pa.table({"user": _names("u", user), "item": _names("i", item), "date": dates})
+    choices = pa.table(
+        {"user": _names("u", user), "item": _names("i", item), "date": dates, "chosen": np.ones(len(days))}
+    )
     pairs = np.indices(utility.shape).reshape(2, -1)
     taste = utility.astype(np.float32).ravel()
     truth = pa.table({"user": _names("u", pairs[0]), "item": _names("i", pairs[1]), "utility": taste})
