@@ -167,6 +167,25 @@ class Follower:
         write_atomically(self._path, json.dumps(kept, sort_keys=True).encode())
 
 
+def follower(workspace: "Workspace", pipeline: str, folder: Path) -> Follower:
+    """Return what follows a pipeline's folder as its settings say.
+
+    Raises:
+        Refused: It makes no lists, or it is not known yet how often these are hit usually.
+    """
+    cfg = workspace.pipeline(pipeline).config
+    if cfg.kind != "recommend":
+        raise Refused(f"{pipeline} is of kind {cfg.kind!r}; only lists of kind 'recommend' are hit by choices")
+    settings = cfg.recommend.stream
+    alarm = Alarm(
+        usual=usual_rate(workspace.ledger, cfg.pipeline),
+        tolerated=settings.tolerated,
+        degraded=settings.degraded,
+        after=settings.false_alarms,
+    )
+    return Follower(workspace, cfg.pipeline, folder, alarm)
+
+
 def follow(
     follower: Follower, *, every_s: float, sleep: Callable[[float], None] = time.sleep, looks: int | None = None
 ) -> Iterator[Batch]:

@@ -2,8 +2,8 @@
 
 A test row is a place of a list. Its ``y`` is 1 where the best possible list has a hit, its forecast 1 where the
 contender's list has one, ``horizon`` the place from 1; the places of a list follow one another. ``extra`` holds
-``chosen`` (items the user chose), ``catalogue`` (items that could be listed), ``wanted`` (their mean popularity), and for
-each contender ``item/<contender>`` (code of the item, -1 for none) and ``listed/<contender>`` (mean popularity).
+``chosen`` (items the user chose), ``catalogue`` (items that could be listed), ``wanted`` (their mean popularity), and
+for each contender ``item/<contender>`` (code of the item, -1 for none) and ``listed/<contender>`` (mean popularity).
 """
 
 from collections.abc import Callable, Mapping

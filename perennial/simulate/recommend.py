@@ -39,14 +39,14 @@ class World:
         turn: Day on which every user's taste is drawn anew; ``None`` for never.
     """
 
-    users: int = 400
+    users: int = 800
     items: int = 300
     days: int = 120
-    visits: float = 0.12
-    choices: float = 2.0
-    tastes: int = 6
-    pull: float = 1.6
-    fresh: float = 2.5
+    visits: float = 0.15
+    choices: float = 3.0
+    tastes: int = 4
+    pull: float = 2.5
+    fresh: float = 2.0
     old_items: float = 0.5
     turn: int | None = None
 
