@@ -80,6 +80,15 @@ bench-fraud: $(VENV)/.installed  ## fraud detection against the published figure
 bench-readmission: $(VENV)/.installed  ## 30-day readmission against LACE-like points: DATA=folder
 	@$(BIN)/python -m benchmarks.readmission --data $(DATA)
 
+bench-recommend: $(VENV)/.installed  ## lists against what was rated next, MovieLens 100k: DATA=folder
+	@$(BIN)/python -m benchmarks.recommend --data $(DATA)
+
+bench-fraud: $(VENV)/.installed  ## fraud detection against the published figures: DATA=folder
+	@$(BIN)/python -m benchmarks.fraud --data $(DATA)
+
+soak: $(VENV)/.installed  ## 45 business dates in a row, with a break, late and missing data, an outage and a bad challenger
+	@$(BIN)/python -W ignore -m benchmarks.soak
+
 docs: $(VENV)/.installed  ## write the pages that are generated
 	$(BIN)/python docs/build.py
 

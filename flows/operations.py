@@ -114,6 +114,27 @@ def watch(
             time.sleep(60)
 
 
+@app.command(epilog="Example: perennial stream recommendations --events data/choices --once")
+def stream(
+    pipeline: PipelineName,
+    events: Annotated[str, typer.Option("--events", help="Folder that files of choices (user, item) arrive in.")],
+    once: Annotated[bool, typer.Option("--once", help="Look once and end; else again and again.")] = False,
+    every: Annotated[float, typer.Option("--every", min=0.1, max=60, help="Seconds between two looks.")] = 5.0,
+    env: Env = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare choices with the served lists as they come in; alert within the minute when lists are hit less often."""
+    from pathlib import Path
+
+    from flows import presentdaily as present
+    from perennial.streaming import follow, follower
+
+    with open_workspace(env) as workspace:
+        batches = follow(follower(workspace, pipeline, Path(events)), every_s=every, looks=1 if once else None)
+        for one in batches:
+            show(one, as_json, lambda one=one: present.batch(one))  # type: ignore[misc]
+
+
 @app.command(epilog="Example: perennial fleet")
 def fleet(env: Env = None, as_json: AsJson = False) -> None:
     """Write the fleet page: every pipeline with its champion, health, alerts and costs."""

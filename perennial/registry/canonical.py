@@ -30,6 +30,7 @@ TRUSTED = (
     "perennial.models.eventclassifier.EventClassifier",
     "perennial.models.forecaster.DirectForecaster",
     "perennial.models.tabular.TabularClassifier",
+    "perennial.models.recommender.Recommender",
     "functools.partial",
     "numpy.dtype",
     "numpy.random._generator.Generator",
