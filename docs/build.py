@@ -31,6 +31,7 @@ SECTIONS = (
     ("`guards`", config.Guards),
     ("`forecast`", config.Forecast),
     ("`forecast.features`", config.Features),
+    ("`forecast.stockouts`", config.Stockouts),
     ("`split`", config.SplitSettings),
     ("`model`", config.ModelSettings),
     ("`evaluation`", config.EvaluationSettings),

@@ -50,6 +50,9 @@ def _covariates(config: Pipeline) -> Iterator[Finding]:
     yield from _unknown(("forecast", "static"), forecast.static, own, "data.columns.extra")
     yield from _unknown(("forecast", "observed"), forecast.observed, own, "data.columns.extra")
     known = [column for table in config.known.values() for column in table.columns.extra]
+    if forecast.stockouts.on_hand is not None:
+        place: Place = ("forecast", "stockouts", "on_hand")
+        yield from _choice(place, forecast.stockouts.on_hand, own, "data.columns.extra")
     yield from _unknown(("forecast", "known"), forecast.known, known, "columns.extra of the known tables")
     used = (*forecast.static, *forecast.observed, *forecast.known)
     for column in sorted({c for c in used if used.count(c) > 1} | {c for c in known if known.count(c) > 1}):

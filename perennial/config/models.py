@@ -1,8 +1,7 @@
 """The two YAML files a team writes, as strict, frozen, closed models.
 
 A *pipeline* (``configs/<name>.yaml``) says where the data is, what to predict and what a good model is. An
-*environment* (``configs/environments/<name>.yaml``) says where things are kept. Reading them from disk, with
-line numbers in the errors, is :mod:`perennial.config.files`.
+*environment* (``configs/environments/<name>.yaml``) says where things are kept; :mod:`perennial.config.files` reads it.
 """
 
 from datetime import date
@@ -12,6 +11,7 @@ from pydantic import Field, model_validator
 
 from perennial.config.operation import Channel, Delivery, Monitor, Retraining, Rollout
 from perennial.config.section import Section
+from perennial.config.stockouts import Stockouts
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """A pipeline, known table or environment: lower case, digits, underscores."""
@@ -163,6 +163,7 @@ class Forecast(Section):
     static: tuple[Name, ...] = Field((), description="Columns that never change within an entity.")
     observed: tuple[Name, ...] = Field((), description="Columns known only afterwards, such as a paid price.")
     known: tuple[Name, ...] = Field((), description="Columns of the known tables to use as features.")
+    stockouts: Stockouts = Stockouts()
     features: Features = Features()
 
 
