@@ -1,0 +1,170 @@
+"""Choose a policy's parameters by playing it on real demand of earlier days.
+
+The critical fractile is right for a forecast whose quantiles are right, for demand that waits, and for orders that
+cost nothing to place. None of that holds exactly, so that the probability of not running out, and which of the two
+policies uses it, is chosen for each class of products as what would have been cheapest.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from perennial.evaluation.stock import Play, play
+from perennial.models.replenishment import (
+    Flags,
+    Floats,
+    OrderUpTo,
+    Policy,
+    ReorderPoint,
+    State,
+    Terms,
+    demand_quantile,
+    economic_lot,
+    spoiling_fractile,
+)
+
+PolicyName = Literal["order_up_to", "reorder_point"]
+POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
+LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995)
+"""Probabilities of not running out that are tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a forecast says, on the evening of each day, of the demand in the protection interval that follows.
+
+    Attributes:
+        mean: Expected units, >= 0, shape (n_products, n_days).
+        variance: Of these units, >= 0, same shape.
+    """
+
+    mean: Floats
+    variance: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Season:
+    """Days of real demand to play on.
+
+    Attributes:
+        demand: Units asked for, nan where unknown, shape (n_products, n_days).
+        terms: Of each product.
+        start: Fresh units on hand in the first morning, shape (n_products,).
+        reviews: Evenings on which each product may be ordered, shape (n_products, n_days).
+        outlook: What was forecast on each evening.
+        recent: Units sold in the seven days before, shape (n_products, 7).
+    """
+
+    demand: Floats
+    terms: Terms
+    start: Floats
+    reviews: Flags
+    outlook: Outlook
+    recent: Floats | None = None
+
+    def play(self, policy: Policy) -> Play:
+        """Let a policy order in this season."""
+        return play(self.demand, self.terms, policy, start=self.start, reviews=self.reviews, recent=self.recent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What was chosen for one class.
+
+    Attributes:
+        policy: The cheaper one.
+        level: Probability of not running out.
+        cost: What it cost in the season it was chosen on, in money.
+    """
+
+    policy: PolicyName
+    level: float
+    cost: float
+
+
+class Mixed:
+    """One policy for some products, the other for the rest."""
+
+    def __init__(self, policies: Sequence[Policy], which: npt.NDArray[np.integer]) -> None:
+        self.policies = policies
+        self.which = which
+
+    def order(self, state: State) -> Floats:
+        """Return the order of each product's own policy."""
+        out = np.zeros(len(self.which))
+        for k, policy in enumerate(self.policies):
+            out = np.where(self.which == k, policy.order(state), out)
+        return out
+
+
+def choose(
+    season: Season,
+    classes: npt.NDArray[np.str_],
+    *,
+    levels: Sequence[float] = LEVELS,
+    policies: Sequence[PolicyName] = POLICIES,
+) -> dict[str, Choice]:
+    """Return what would have been cheapest for each class; of equals the first, so the lower level.
+
+    Args:
+        season: Days before all those that anything is judged on.
+        classes: Class of each product, shape (n_products,).
+        levels: To be tried.
+        policies: To be tried.
+    """
+    names, index = np.unique(classes, return_inverse=True)
+    found: dict[str, Choice] = {}
+    for policy in policies:
+        for level in levels:
+            cost = season.play(policy_of(policy, season.outlook, season.terms, level)).cost(season.terms).sum(axis=1)
+            for name, total in zip(names.tolist(), np.bincount(index, cost, minlength=len(names)), strict=True):
+                if name not in found or total < found[name].cost:
+                    found[name] = Choice(policy=policy, level=float(level), cost=float(total))
+    return found
+
+
+def chosen(choices: Mapping[str, Choice], classes: npt.NDArray[np.str_], outlook: Outlook, terms: Terms) -> Policy:
+    """Return the policy in which each product follows the choice of its class.
+
+    A class that nothing was chosen for takes the most careful of the others.
+    """
+    careful = max(choices.values(), key=lambda one: one.level)
+    mine = [choices.get(name, careful) for name in classes.tolist()]
+    level = np.array([one.level for one in mine], np.float64)
+    which = np.array([POLICIES.index(one.policy) for one in mine], np.intp)
+    return Mixed([policy_of(name, outlook, terms, level) for name in POLICIES], which)
+
+
+def policy_of(name: PolicyName, outlook: Outlook, terms: Terms, level: npt.ArrayLike) -> Policy:
+    """Return a policy whose S or s is the quantile ``level`` of the demand in the protection interval.
+
+    Args:
+        name: Which policy.
+        outlook: Forecasts of the days it will be asked on.
+        terms: Packs, shelf lives, costs.
+        level: Probability of not running out, in (0, 1), one for all or of shape (n_products,).
+    """
+    each = np.broadcast_to(np.asarray(level, np.float64), (len(terms.pack),))[:, None]
+    target = demand_quantile(outlook.mean, outlook.variance, each)
+    most = most_to_sell(outlook, terms)
+    if name == "order_up_to":
+        return OrderUpTo(upto=target, pack=terms.pack, most=most)
+    lot = economic_lot(terms, outlook.mean / terms.protection_days[:, None])
+    return ReorderPoint(reorder=target, lot=lot, pack=terms.pack, most=most)
+
+
+def most_to_sell(outlook: Outlook, terms: Terms) -> Floats | None:
+    """Return the position beyond which a unit would rather go off than be sold; None if everything keeps.
+
+    What is ordered now can be sold until lead time and shelf life are over; demand of that time is taken to go on as
+    in the protection interval. The quantile is that of the newsvendor, ``lost / (lost + waste)``.
+    """
+    if terms.keeps.all():
+        return None
+    times = (terms.lead_days + terms.shelf_days - 1) / terms.protection_days
+    mean, variance = outlook.mean * times[:, None], outlook.variance * times[:, None]
+    most = demand_quantile(mean, variance, spoiling_fractile(terms)[:, None])
+    return np.where(terms.keeps[:, None], np.inf, most)
