@@ -29,7 +29,7 @@ from perennial.config.models import Pipeline
 from perennial.contracts import Snapshot, Split, TablePin
 from perennial.evaluation.foresight import perfect_foresight
 from perennial.evaluation.stock import result, review_days
-from perennial.evaluation.tuning import Choice, Outlook, Season, choose, chosen, policy_of
+from perennial.evaluation.tuning import Choice, Outlook, Season, ceiling, choose, chosen, policy_of
 from perennial.features import Panel
 from perennial.features.panel import grid
 from perennial.kinds import kind
@@ -88,7 +88,7 @@ def terms_of(panel: Panel, price: Floats, end: int, assumed: Assumed) -> Terms:
     )
 
 
-def outlook(panel: Panel, model: Any, products: Ints, columns: Ints, span: int, threads: int) -> Outlook:
+def forecast(panel: Panel, model: Any, products: Ints, columns: Ints, span: int, threads: int) -> Outlook:
     """Forecast, on the evening of each column, the demand of the ``span`` days after it; days are independent."""
     mean, variance = np.zeros((len(products), len(columns))), np.zeros((len(products), len(columns)))
     for start in range(0, len(products), BLOCK):
@@ -102,7 +102,8 @@ def outlook(panel: Panel, model: Any, products: Ints, columns: Ints, span: int, 
             spread = daily_variance(daily, found.quantiles, model.levels)
             mean[start : start + BLOCK, k] = daily.reshape(shape).sum(axis=1)
             variance[start : start + BLOCK, k] = spread.reshape(shape).sum(axis=1)
-    return Outlook(mean=mean, variance=variance)
+    most = ceiling(panel.y[products, : columns[0]], np.full(len(products), span))
+    return Outlook(mean=mean, variance=variance, ceiling=most)
 
 
 def season(
@@ -126,7 +127,7 @@ def season(
             terms=terms,
             start=whole_packs(rate * (assumed.lead_days + assumed.review_days), terms.pack),
             reviews=review_days(panel.first_day + first, assumed.days, terms),
-            outlook=outlook(panel, model, products, columns, span, threads),
+            outlook=forecast(panel, model, products, columns, span, threads),
             recent=np.nan_to_num(panel.y[products, first - 7 : first].astype(np.float64)),
         ),
         products,
@@ -135,8 +136,8 @@ def season(
 
 def point_forecast(one: Season, days: float) -> Policy:
     """Return order-up-to the point forecast plus so many days of the mean forecast at the start of the season."""
-    safety = one.outlook.mean[:, :1] / one.terms.protection_days[:, None] * days
-    return OrderUpTo(upto=one.outlook.mean + safety, pack=one.terms.pack)
+    safety = one.outlook.believed[:, :1] / one.terms.protection_days[:, None] * days
+    return OrderUpTo(upto=one.outlook.believed + safety, pack=one.terms.pack)
 
 
 def safety_days(one: Season) -> int:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from perennial.evaluation.stock import Play, play
 from perennial.models.replenishment import (
+    YEAR,
     Flags,
     Floats,
     OrderUpTo,
@@ -30,6 +31,10 @@ PolicyName = Literal["order_up_to", "reorder_point"]
 POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
 LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995)
 """Probabilities of not running out that are tried."""
+HARDLY_EVER = 0.99
+"""Share of past protection intervals that asked for no more than the ceiling."""
+KNOWN_DAYS = 91
+"""Known days of the last year that a ceiling needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +44,17 @@ class Outlook:
     Attributes:
         mean: Expected units, >= 0, shape (n_products, n_days).
         variance: Of these units, >= 0, same shape.
+        ceiling: Units beyond which no forecast is believed, shape (n_products,); see :func:`ceiling`.
     """
 
     mean: Floats
     variance: Floats
+    ceiling: Floats
+
+    @property
+    def believed(self) -> Floats:
+        """The mean, up to the ceiling."""
+        return np.minimum(self.mean, self.ceiling[:, None])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,12 +160,33 @@ def policy_of(name: PolicyName, outlook: Outlook, terms: Terms, level: npt.Array
         level: Probability of not running out, in (0, 1), one for all or of shape (n_products,).
     """
     each = np.broadcast_to(np.asarray(level, np.float64), (len(terms.pack),))[:, None]
-    target = demand_quantile(outlook.mean, outlook.variance, each)
+    target = np.minimum(demand_quantile(outlook.mean, outlook.variance, each), outlook.ceiling[:, None])
     most = most_to_sell(outlook, terms)
     if name == "order_up_to":
         return OrderUpTo(upto=target, pack=terms.pack, most=most)
-    lot = economic_lot(terms, outlook.mean / terms.protection_days[:, None])
+    lot = economic_lot(terms, outlook.believed / terms.protection_days[:, None])
     return ReorderPoint(reorder=target, lot=lot, pack=terms.pack, most=most)
+
+
+def ceiling(history: npt.NDArray[np.floating], days: npt.NDArray[np.integer]) -> Floats:
+    """Return the demand that a protection interval hardly ever had, shape (n_products,): beyond it no forecast goes.
+
+    A quantile of all intervals of the last year. One bulk order does not raise it, and a forecast that one bulk order
+    has thrown off is held by it: such an order is a customer's decision, and no stock is kept for it. Without
+    :data:`KNOWN_DAYS` of history there is no ceiling.
+
+    Args:
+        history: Units sold a day, nan where unknown, the newest last, shape (n_products, n_days).
+        days: Length of the protection interval of each product.
+    """
+    year = history[:, -YEAR:].astype(np.float64)
+    sums = np.concatenate([np.zeros((len(year), 1)), np.cumsum(np.nan_to_num(year), axis=1)], axis=1)
+    out = np.full(len(year), np.inf)
+    for span in np.unique(days).tolist():
+        mine = np.flatnonzero((days == span) & (np.isfinite(year).sum(axis=1) >= KNOWN_DAYS))
+        if len(mine):
+            out[mine] = np.quantile(sums[mine, span:] - sums[mine, :-span], HARDLY_EVER, axis=1)
+    return out
 
 
 def most_to_sell(outlook: Outlook, terms: Terms) -> Floats | None:
@@ -165,6 +198,6 @@ def most_to_sell(outlook: Outlook, terms: Terms) -> Floats | None:
     if terms.keeps.all():
         return None
     times = (terms.lead_days + terms.shelf_days - 1) / terms.protection_days
-    mean, variance = outlook.mean * times[:, None], outlook.variance * times[:, None]
+    mean, variance = outlook.believed * times[:, None], outlook.variance * times[:, None]
     most = demand_quantile(mean, variance, spoiling_fractile(terms)[:, None])
     return np.where(terms.keeps[:, None], np.inf, most)
