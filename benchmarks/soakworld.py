@@ -49,12 +49,12 @@ forecast:
   horizon: 7
   closed_weekdays: [sat]
   static: [range]
-  features: {lags: [], windows: [56], spreads: [], weekday_means: []}
+  features: {lags: [0, 1, 6], windows: [7, 28], spreads: [], weekday_means: [4]}
 split: {holdout: 7, step: 7}
 model:
   params: {loss: poisson, max_iter: 40, max_leaf_nodes: 15, min_samples_leaf: 20}
   rows: 30000
-  history_days: 14
+  history_days: 90
   seed: 1
 evaluation: {slices: [range], horizons: [[1, 7]]}
 gates:
@@ -134,7 +134,7 @@ class World:
 
     def has_sales(self, day: date) -> bool:
         """Return whether anything was sold on a day."""
-        return bool((self._sales["date"] == day).any())
+        return day in self._open
 
     def wape(self, place: Any, pipeline: str, days: int) -> tuple[float, float, float] | None:
         """Return the WAPE of what was served for the broken range: before the break, at first, in the last week."""
@@ -159,6 +159,10 @@ class World:
         part = path.with_suffix(".part")
         rows.to_parquet(part, index=False)
         part.replace(path)
+
+    @cached_property
+    def _open(self) -> frozenset[date]:
+        return frozenset(self._sales["date"])
 
     @cached_property
     def _sales(self) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from perennial.config import forecast  # noqa: E402
 from perennial.config import models as config  # noqa: E402
 from perennial.config.section import Section  # noqa: E402
 
@@ -29,9 +30,9 @@ SECTIONS = (
     ("`source` with `type: s3`", config.S3Source),
     ("`source` with `type: sql`", config.SqlSource),
     ("`guards`", config.Guards),
-    ("`forecast`", config.Forecast),
-    ("`forecast.features`", config.Features),
-    ("`forecast.stockouts`", config.Stockouts),
+    ("`forecast`, with `kind: forecast`", forecast.Forecast),
+    ("`forecast.features`", forecast.Features),
+    ("`forecast.stockouts`", forecast.Stockouts),
     ("`split`", config.SplitSettings),
     ("`model`", config.ModelSettings),
     ("`evaluation`", config.EvaluationSettings),

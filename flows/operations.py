@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.shell import AsJson, AsOf, Env, ModelName, PipelineName, Reason, open_workspace, put, run_flow, show, who
+from flows.shell import AsJson, AsOf, Env, ModelName, PipelineName, Reason, open_workspace, run_flow, show, who
 
 app = typer.Typer()
 

@@ -111,7 +111,7 @@ def guard(run: Run, landings: tuple[Landing, ...], snapshot: Snapshot) -> tuple[
     facts = gather(
         read(run, snapshot.main, snapshot, (ENTITY, TIME, TARGET)),
         as_of=run.as_of,
-        closed_weekdays=run.cfg.forecast.closed_weekdays,
+        closed_weekdays=run.cfg.problem.closed(),
         table=run.name,
     )
     new = next((one for one in landings if one.table == run.name), None)

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.config.models import WEEKDAYS, Guards
+from perennial.config.models import Guards
+from perennial.config.types import WEEKDAYS
 from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME, Check, Landing
 from perennial.sources import BAD
 

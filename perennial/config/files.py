@@ -21,6 +21,7 @@ from perennial.config.models import Environment, Pipeline
 from perennial.config.section import Section
 from perennial.config.yamlsafe import Document, Place
 from perennial.errors import ConfigError
+from perennial.evaluation.catalogue import SECTIONS
 
 M = TypeVar("M", bound=Section)
 
@@ -63,7 +64,7 @@ def load_pipeline(path: Path) -> Loaded:
         raise yamlsafe.combined(document.name, problems)
     checks = checks_path(path)
     content = {
-        "pipeline": config.model_dump(mode="json", exclude=OPERATION),
+        "pipeline": config.model_dump(mode="json", exclude=OPERATION | (set(SECTIONS) - {config.kind})),
         "checks": suites.parse(checks)[0].value if checks.exists() else None,
     }
     return Loaded(config=config, path=path, digest=_digest(content), text=document.text)

@@ -13,7 +13,9 @@ Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 class Monitor(Section):
     """What is watched once predictions are served, and when it counts as bad."""
 
-    metric: Literal["wape", "mae", "rmse", "bias"] = Field("wape", description="Error that decides about health.")
+    metric: str | None = Field(
+        None, description="Error that decides about health; default: the kind's own (a forecast's is wape)."
+    )
     window_days: int = Field(14, ge=1, description="Matured days that the served scores are taken over.")
     horizon: int = Field(7, ge=1, description="Forecasts of up to this many days ahead count for the daily error.")
     slices: tuple[str, ...] | None = Field(None, description="Watched apart; default: `evaluation.slices`.")

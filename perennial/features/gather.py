@@ -13,7 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.config.models import WEEKDAYS, Forecast, KnownTable, Pipeline
+from perennial.config.forecast import Forecast
+from perennial.config.models import KnownTable, Pipeline
+from perennial.config.types import WEEKDAYS
 from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME, Read, Snapshot
 from perennial.errors import TrainingError, sample
 from perennial.features import kernels

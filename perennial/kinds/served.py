@@ -8,7 +8,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.config.models import WEEKDAYS, Pipeline
+from perennial.arrow import with_values
+from perennial.config.models import Pipeline
+from perennial.config.types import WEEKDAYS
 from perennial.contracts import ENTITY, TIME, Split, TestRows
 from perennial.errors import TrainingError
 from perennial.features import Panel, Rows
@@ -19,6 +21,7 @@ from perennial.models.baselines import BASELINES
 from perennial.models.forecaster import DirectForecaster
 from perennial.monitoring.spiral import spirals as find_spirals
 
+WEEK = 7
 SIZE_DAYS = 28
 """Days of sales by which entities are matched for a cohort."""
 FALLBACK = "weekday_mean"
@@ -134,6 +137,19 @@ def spirals(data: Panel, cfg: Pipeline, published: pa.Table) -> tuple[str, ...]:
     is_open = data.open[: data.n_days]
     found = find_spirals(data.y[:, is_open], data.censored[:, is_open], expected)
     return tuple(str(name) for name in data.entities[found.rows])
+
+
+def moved(rows: pa.Table, cfg: Pipeline, as_of: date) -> pa.Table:
+    """Return an earlier forecast for the days after ``as_of``; days beyond its end repeat the week before."""
+    last, days = pc.max(rows[TIME]).as_py(), []
+    for n in range(1, cfg.forecast.horizon + 1):
+        day = source = as_of + timedelta(days=n)
+        while source > last:
+            source -= timedelta(days=WEEK)
+        found = rows.filter(pc.equal(rows[TIME], pa.scalar(source, pa.date32())))
+        if found.num_rows and WEEKDAYS[day.weekday()] not in cfg.forecast.closed_weekdays:
+            days.append(with_values(found, {TIME: day, "horizon": n}))
+    return pa.concat_tables(days) if days else rows.slice(0, 0)
 
 
 def units(data: Panel, cfg: Pipeline, as_of: date) -> pa.Table:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perennial.config.models import Forecast
+from perennial.config.forecast import Forecast
 from perennial.errors import TrainingError
 from perennial.features import Panel, Rows, design
 from perennial.features.kernels import idle

@@ -12,7 +12,8 @@ from itertools import groupby
 from statistics import median
 
 from perennial.config.modelerrors import redact
-from perennial.config.models import WEEKDAYS, Pipeline
+from perennial.config.models import Pipeline
+from perennial.config.types import WEEKDAYS
 from perennial.contracts import CanaryVerdict, Cause, Drift, Finding, Level, Measurement
 from perennial.monitoring import likely
 from perennial.monitoring.degraded import Degraded, degraded
@@ -224,7 +225,7 @@ def _stale_data(seen: _Seen) -> Finding | None:
     if most is None or age < 0:
         return None
     days = (seen.now.as_of - timedelta(days=n) for n in range(age))
-    missing = sum(WEEKDAYS[day.weekday()] not in seen.cfg.forecast.closed_weekdays for day in days)
+    missing = sum(WEEKDAYS[day.weekday()] not in seen.cfg.problem.closed() for day in days)
     if missing <= most:
         return None
     newest = seen.now.as_of - timedelta(days=age)

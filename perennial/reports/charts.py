@@ -52,6 +52,7 @@ class Plot:
         band: SVG path of the interval, ``""`` without one.
         starts: Where the forecast begins, in percent from the left; ``None`` if it does not begin inside.
         data: JSON for the pointer: days in percent, labels and formatted values.
+        axis: What the numbers on the horizontal axis are; empty for days.
         says: The picture in one sentence, for those who cannot see it.
     """
 
@@ -64,21 +65,22 @@ class Plot:
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     starts: float | None
+    axis: str
     data: str
     says: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scale:
-    """Maps days and values into the plot."""
+    """Maps places (days as their ordinals, or numbers) and values into the plot."""
 
-    first: date
-    days: int
+    first: float
+    last: float
     low: float
     high: float
 
-    def x(self, day: date) -> float:
-        return (day - self.first).days / max(self.days, 1) * WIDTH
+    def x(self, place: float) -> float:
+        return (place - self.first) / ((self.last - self.first) or 1.0) * WIDTH
 
     def y(self, value: float) -> float:
         return HEIGHT - (value - self.low) / (self.high - self.low) * HEIGHT
@@ -108,19 +110,20 @@ def _nice_step(raw: float) -> float:
 def plot(chart: Chart, *, unit: str, version: ModelVersion, champion: ModelVersion | None) -> Plot:
     """Lay out one chart; days on which nothing is known (closed days) are bridged, other gaps stay open."""
     chart = _drop_empty_days(chart)
-    days = [date.fromisoformat(d) for d in chart.dates]
+    days = _places(chart)
     scale = _scale(days, [*chart.lines.values(), chart.low, chart.high])
     names = {key: plain(contender_name(key, version, champion), 40) for key in chart.lines}
     return Plot(
         title=plain(chart.title),
         note=plain(chart.note, 200),
-        unit=unit,
+        unit=chart.unit or f"{unit} per day",
+        axis=chart.axis,
         lines=_lines(chart, days, scale, names),
         band=_band(days, chart.low, chart.high, scale),
         band_name=f"{share(chart.level, 0)} band" if chart.level else "",
-        x_ticks=_x_ticks(days, scale),
+        x_ticks=_x_ticks(chart, days, scale),
         y_ticks=_y_ticks(scale),
-        starts=_starts(days, chart.lines.get("candidate", ()), scale),
+        starts=None if chart.axis else _starts(days, chart.lines.get("candidate", ()), scale),
         data=_pointer_data(chart, days, scale, names),
         says=_says(chart, days, names),
     )
@@ -143,21 +146,35 @@ def _drop_empty_days(chart: Chart) -> Chart:
         low=tuple(_finite(chart.low[i]) for i in keep) if chart.low else (),
         high=tuple(_finite(chart.high[i]) for i in keep) if chart.high else (),
         level=chart.level,
+        axis=chart.axis,
+        unit=chart.unit,
     )
+
+
+def _places(chart: Chart) -> list[float]:
+    return [float(d) if chart.axis else float(date.fromisoformat(d).toordinal()) for d in chart.dates]
+
+
+def _label(chart: Chart, place: float) -> str:
+    """Return a place in words: a day, or a number."""
+    if chart.axis:
+        return f"{place:g}"
+    day = date.fromordinal(int(place))
+    return f"{day:%a} {short_day(day)} {day.year}"
 
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _scale(days: Sequence[date], series: Iterable[Values]) -> _Scale:
+def _scale(days: Sequence[float], series: Iterable[Values]) -> _Scale:
     values = [v for one in series for v in one if v is not None]
     ticks = nice_ticks(min([0.0, *values]), max([0.0, *values]))
-    first, last = (days[0], days[-1]) if days else (date(2000, 1, 1), date(2000, 1, 2))
-    return _Scale(first=first, days=(last - first).days, low=ticks[0], high=ticks[-1])
+    first, last = (days[0], days[-1]) if days else (0.0, 1.0)
+    return _Scale(first=first, last=last, low=ticks[0], high=ticks[-1])
 
 
-def _lines(chart: Chart, days: Sequence[date], scale: _Scale, names: Mapping[str, str]) -> tuple[Line, ...]:
+def _lines(chart: Chart, days: Sequence[float], scale: _Scale, names: Mapping[str, str]) -> tuple[Line, ...]:
     lines = [
         Line(name=names[key], style=_STYLE.get(key, "baseline"), path=_path(days, values, scale))
         for key, values in chart.lines.items()
@@ -165,7 +182,7 @@ def _lines(chart: Chart, days: Sequence[date], scale: _Scale, names: Mapping[str
     return tuple(sorted(lines, key=lambda line: _BACK_TO_FRONT.index(line.style)))
 
 
-def _path(days: Sequence[date], values: Values, scale: _Scale) -> str:
+def _path(days: Sequence[float], values: Values, scale: _Scale) -> str:
     parts: list[str] = []
     pen = "M"
     for day, value in zip(days, values, strict=True):
@@ -177,7 +194,7 @@ def _path(days: Sequence[date], values: Values, scale: _Scale) -> str:
     return "".join(parts)
 
 
-def _band(days: Sequence[date], low: Values, high: Values, scale: _Scale) -> str:
+def _band(days: Sequence[float], low: Values, high: Values, scale: _Scale) -> str:
     if not low or not high:
         return ""
     edges = zip(days, low, high, strict=True)
@@ -189,12 +206,16 @@ def _band(days: Sequence[date], low: Values, high: Values, scale: _Scale) -> str
     return f"M{top}L{bottom}Z"
 
 
-def _x_ticks(days: Sequence[date], scale: _Scale) -> tuple[Tick, ...]:
+def _x_ticks(chart: Chart, days: Sequence[float], scale: _Scale) -> tuple[Tick, ...]:
     if not days:
         return ()
+    if chart.axis:
+        inside = [t for t in nice_ticks(days[0], days[-1], 5) if days[0] <= t <= days[-1]]
+        return tuple(Tick(at=round(scale.x(t) / WIDTH * 100, 2), label=f"{t:g}") for t in inside)
+    first, last = (date.fromordinal(int(d)) for d in (days[0], days[-1]))
     return tuple(
-        Tick(at=round(scale.x(d) / WIDTH * 100, 2), label=short_day(d), minor=i % 2 == 1)
-        for i, d in enumerate(_tick_days(days[0], days[-1]))
+        Tick(at=round(scale.x(d.toordinal()) / WIDTH * 100, 2), label=short_day(d), minor=i % 2 == 1)
+        for i, d in enumerate(_tick_days(first, last))
     )
 
 
@@ -218,18 +239,18 @@ def _y_ticks(scale: _Scale) -> tuple[Tick, ...]:
     return tuple(Tick(at=round(scale.y(t) / HEIGHT * 100, 2), label=f"{t:,.{digits}f}") for t in ticks)
 
 
-def _starts(days: Sequence[date], candidate: Values, scale: _Scale) -> float | None:
+def _starts(days: Sequence[float], candidate: Values, scale: _Scale) -> float | None:
     first = next((i for i, v in enumerate(candidate) if v is not None), 0)
     return round(scale.x(days[first]) / WIDTH * 100, 2) if first else None
 
 
-def _pointer_data(chart: Chart, days: Sequence[date], scale: _Scale, names: Mapping[str, str]) -> str:
+def _pointer_data(chart: Chart, days: Sequence[float], scale: _Scale, names: Mapping[str, str]) -> str:
     def texts(values: Values) -> list[str | None]:
         return [None if v is None else amount(v) for v in values]
 
     data = {
         "x": [round(scale.x(d) / WIDTH * 100, 2) for d in days],
-        "days": [f"{d:%a} {short_day(d)} {d.year}" for d in days],
+        "days": [_label(chart, d) for d in days],
         "lines": [
             {
                 "name": names[key],
@@ -245,8 +266,9 @@ def _pointer_data(chart: Chart, days: Sequence[date], scale: _Scale, names: Mapp
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
 
 
-def _says(chart: Chart, days: Sequence[date], names: Mapping[str, str]) -> str:
+def _says(chart: Chart, days: Sequence[float], names: Mapping[str, str]) -> str:
     if not days:
         return f"{plain(chart.title)}: no data"
-    span = f"{short_day(days[0])} {days[0].year} to {short_day(days[-1])} {days[-1].year}"
+    ends = [_label(chart, d) if chart.axis else _label(chart, d).partition(" ")[2] for d in (days[0], days[-1])]
+    span = f"{chart.axis} {ends[0]} to {ends[1]}" if chart.axis else f"{ends[0]} to {ends[1]}"
     return f"{plain(chart.title)}, {span}: {', '.join(names.values())}"

@@ -92,7 +92,7 @@ def _names(report: ReportInput) -> dict[str, Any]:
         "generated": moment(report.generated_at),
         "version": report.version.version,
         "champion": report.champion.version if report.champion else None,
-        "horizon": report.pipeline.forecast.horizon,
+        "horizon": report.pipeline.problem.reach(),
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from perennial.config.section import flat
+from perennial.evaluation.catalogue import SECTIONS
 from perennial.reports.contents import ReportInput
 from perennial.reports.facts import most_missed
 from perennial.reports.text import NONE, amount, count, day, mebibytes, moment, plain, seconds, share, short_day
@@ -173,7 +174,9 @@ def lineage_facts(report: ReportInput) -> tuple[Fact, ...]:
 
 def setting_facts(report: ReportInput) -> tuple[Fact, ...]:
     """Return the settings of the pipeline and what the fit made of them, flat."""
-    settings = {k: v for k, v in flat(report.pipeline).items() if k not in {"gates", "description", "owner"}}
+    others = tuple(f"{kind}." for kind in SECTIONS if kind != report.pipeline.kind)
+    shown = {k: v for k, v in flat(report.pipeline).items() if not k.startswith(others)}
+    settings = {k: v for k, v in shown.items() if k not in {"gates", "description", "owner"}}
     fitted = {f"fit.{k}": v for k, v in report.training.params.items() if k not in settings}
     return tuple(Fact(name=plain(k, 60), value=plain(_setting(v), 200)) for k, v in (settings | fitted).items())
 
