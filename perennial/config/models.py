@@ -78,7 +78,14 @@ class SqlSource(Section):
     )
 
 
-Source = Annotated[FileSource | S3Source | SqlSource, Field(discriminator="type")]
+class PredictionsSource(Section):
+    """What another pipeline of this project has published; rows have the columns of its predictions."""
+
+    type: Literal["predictions"]
+    pipeline: Name = Field(description="Its name; every publication is known from the date it stands on.")
+
+
+Source = Annotated[FileSource | S3Source | SqlSource | PredictionsSource, Field(discriminator="type")]
 
 
 class Table(Section):

@@ -172,10 +172,7 @@ def _lead(day: Ints, stamp: npt.NDArray[np.int64]) -> Days:
 
 def _observed(named: Mapping[str, Floats]) -> dict[str, Covariate]:
     """Return covariates known on their day, which is why no day after an origin may be asked of them."""
-    return {
-        name: Covariate(values=values, ahead=np.zeros((1, values.shape[1]), dtype=np.int16))
-        for name, values in named.items()
-    }
+    return {name: Covariate(values=v, ahead=np.zeros((1, v.shape[1]), dtype=np.int16)) for name, v in named.items()}
 
 
 def _numbers(column: pa.Array, name: str) -> Floats:

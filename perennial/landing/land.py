@@ -27,6 +27,7 @@ from perennial.lake.tables import LANDING, Appended, Lake
 from perennial.landing.appending import RESTATES, Appending
 from perennial.landing.arrivals import QUARANTINE, Arrivals, Due, Walk
 from perennial.landing.dedupe import hash_keys, repeats
+from perennial.landing.feed import Feed
 from perennial.sources import inventory, stage
 
 _OWN = (LANDING, RESTATES)
@@ -45,6 +46,7 @@ def land(
     guards: Guards,
     base: Path,
     scratch: Path,
+    feed: Feed | None = None,
 ) -> Landing:
     """Append the rows of a source that are visible at ``as_of`` and that no earlier landing took.
 
@@ -60,6 +62,7 @@ def land(
         guards: What makes a single row bad.
         base: Project root.
         scratch: Folder for temporary files; memory stays bounded by the batch.
+        feed: What to read where the source is another pipeline's publications.
 
     Returns:
         The landing. Without new rows ``version_after`` equals ``version_before`` and ``first_visible`` is ``None``.
@@ -71,7 +74,7 @@ def land(
     settings, quarantine = settings_digest(table, guards, main=main), f"{pipeline}.quarantine"
     before = lake.version(name)
     with TemporaryDirectory(dir=scratch) as folder:
-        due = _due(table, env, _known(earlier, settings), base=base, scratch=Path(folder), until=as_of)
+        due = _due(table, env, _known(earlier, settings), base=base, scratch=Path(folder), until=as_of, feed=feed)
         arrivals = Arrivals(
             table=table,
             name=name,
@@ -153,15 +156,20 @@ def _known(earlier: Sequence[Landing], settings: str) -> _Known:
     return _Known(labels=labels, digests=digests, finished=finished, taken=taken)
 
 
-def _due(table: Table, env: Environment, known: _Known, *, base: Path, scratch: Path, until: date) -> tuple[Due, ...]:
+def _due(
+    table: Table, env: Environment, known: _Known, *, base: Path, scratch: Path, until: date, feed: Feed | None
+) -> tuple[Due, ...]:
     """Stage the sources that may hold something new; those that are known to hold nothing are left alone."""
     due = []
-    for item in inventory(table, env, base=base):
+    for item in feed.items(until) if feed else inventory(table, env, base=base):
         label = f"{item.uri} ({item.identity})"
         same = known.labels.get(item.uri) == label and known.digests[item.uri] in known.finished
         if same and table.source.type != "sql":  # a database may change rows behind an equal number of them
             continue
-        file = stage(item, table, env, base=base, scratch=scratch, since=None, until=until)
+        if feed:
+            file = feed.stage(item, scratch)
+        else:
+            file = stage(item, table, env, base=base, scratch=scratch, since=None, until=until)
         # bytes that came back after others had been in their place are news; those that only moved are not
         back = known.digests.get(item.uri, file.sha256) != file.sha256
         if back or file.sha256 not in known.finished:

@@ -27,6 +27,7 @@ _SCHEMA = "schema.json"
 _HGB = "sklearn.ensemble._hist_gradient_boosting"
 TRUSTED = (
     "perennial.models.forecaster.DirectForecaster",
+    "perennial.models.orderer.Orderer",
     "functools.partial",
     "numpy.dtype",
     "numpy.random._generator.Generator",
