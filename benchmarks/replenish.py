@@ -169,7 +169,7 @@ def main() -> None:
     test = panel.n_days - assumed.days
     earlier, products = season(panel, cfg, test - assumed.days, price(test - assumed.days), assumed, options.threads)
     classes = volume(panel, test - assumed.days - 1)
-    choices, safety = choose(earlier, classes[products]), safety_days(earlier)
+    choices, safety = choose([(earlier, classes[products])]), safety_days(earlier)
     held_out, products = season(panel, cfg, test, price(test), assumed, options.threads)
     policies: dict[str, Policy] = {
         "last_week": LastWeek(held_out.terms),

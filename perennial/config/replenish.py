@@ -17,11 +17,14 @@ class Replenish(KindSettings):
 
     forecast: Name | None = Field(None, description="Table under `known` with the published forecasts to order by.")
     mean: Name = Field("y_hat", description="Its column with the expected demand; those named q05, q50 are quantiles.")
-    policies: tuple[Literal["order_up_to", "reorder_point"], ...] = Field(
-        ("order_up_to", "reorder_point"), min_length=1, description="(R, S) and (R, s, nQ): what may be chosen."
+    policies: tuple[Literal["order_up_to", "reorder_point", "days_of_cover"], ...] = Field(
+        ("order_up_to", "reorder_point", "days_of_cover"),
+        min_length=1,
+        description="What may be chosen: (R, S) or (R, s, nQ) by a quantile of demand, or (R, S) by days of demand.",
     )
     classes: Name = Field("volume", description="Slice whose values get parameters of their own.")
-    choose_days: int = Field(56, ge=14, description="Days before the held-out ones that parameters are chosen on.")
+    choose_days: int = Field(56, ge=14, description="Days before the held-out ones to choose on.")
+    last_year: bool = Field(True, description="Choose on last year's days of the held-out season too, if known.")
     lead_days: Span = Field(3, description="From the evening of the order to the morning of the delivery.")
     review_days: Span = Field(1, description="Between two chances to order.")
     pack: Span = Field(1, description="Units in the smallest quantity that can be ordered.")

@@ -27,10 +27,12 @@ from perennial.models.replenishment import (
     spoiling_fractile,
 )
 
-PolicyName = Literal["order_up_to", "reorder_point"]
+PolicyName = Literal["order_up_to", "reorder_point", "days_of_cover"]
 POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
-LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995)
+LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 """Probabilities of not running out that are tried."""
+COVER = (1.0, 2.0, 4.0, 7.0, 10.0, 14.0, 21.0)
+"""Days of expected demand beyond the protection interval that are tried."""
 HARDLY_EVER = 0.99
 """Share of past protection intervals that asked for no more than the ceiling."""
 KNOWN_DAYS = 91
@@ -88,8 +90,8 @@ class Choice:
 
     Attributes:
         policy: The cheaper one.
-        level: Probability of not running out.
-        cost: What it cost in the season it was chosen on, in money.
+        level: Probability of not running out; for ``days_of_cover`` days of demand beyond the protection interval.
+        cost: What it cost in the seasons it was chosen on, in money.
     """
 
     policy: PolicyName
@@ -113,53 +115,59 @@ class Mixed:
 
 
 def choose(
-    season: Season,
-    classes: npt.NDArray[np.str_],
-    *,
-    levels: Sequence[float] = LEVELS,
-    policies: Sequence[PolicyName] = POLICIES,
+    seasons: Sequence[tuple[Season, npt.NDArray[np.str_]]], *, policies: Sequence[PolicyName] = POLICIES
 ) -> dict[str, Choice]:
-    """Return what would have been cheapest for each class; of equals the first, so the lower level.
+    """Return what would have been cheapest for each class over all seasons; of equals the first.
 
     Args:
-        season: Days before all those that anything is judged on.
-        classes: Class of each product, shape (n_products,).
-        levels: To be tried.
-        policies: To be tried.
+        seasons: Days before all those that anything is judged on, each with the class of its products.
+        policies: To be tried, each at the levels of its sort.
     """
-    names, index = np.unique(classes, return_inverse=True)
     found: dict[str, Choice] = {}
     for policy in policies:
-        for level in levels:
-            cost = season.play(policy_of(policy, season.outlook, season.terms, level)).cost(season.terms).sum(axis=1)
-            for name, total in zip(names.tolist(), np.bincount(index, cost, minlength=len(names)), strict=True):
-                if name not in found or total < found[name].cost:
-                    found[name] = Choice(policy=policy, level=float(level), cost=float(total))
+        for level in COVER if policy == "days_of_cover" else LEVELS:
+            total: dict[str, float] = {}
+            for season, classes in seasons:
+                played = season.play(policy_of(policy, season.outlook, season.terms, level))
+                names, index = np.unique(classes, return_inverse=True)
+                sums = np.bincount(index, played.cost(season.terms).sum(axis=1), minlength=len(names))
+                for name, cost in zip(names.tolist(), sums.tolist(), strict=True):
+                    total[name] = total.get(name, 0.0) + cost
+            for name, cost in total.items():
+                if name not in found or cost < found[name].cost:
+                    found[name] = Choice(policy=policy, level=float(level), cost=cost)
     return found
 
 
 def chosen(choices: Mapping[str, Choice], classes: npt.NDArray[np.str_], outlook: Outlook, terms: Terms) -> Policy:
     """Return the policy in which each product follows the choice of its class.
 
-    A class that nothing was chosen for takes the most careful of the others.
+    A class that nothing was chosen for takes the choice of the one that most money went through.
     """
-    careful = max(choices.values(), key=lambda one: one.level)
-    mine = [choices.get(name, careful) for name in classes.tolist()]
-    level = np.array([one.level for one in mine], np.float64)
+    largest = max(choices.values(), key=lambda one: one.cost)
+    mine = [choices.get(name, largest) for name in classes.tolist()]
     which = np.array([POLICIES.index(one.policy) for one in mine], np.intp)
-    return Mixed([policy_of(name, outlook, terms, level) for name in POLICIES], which)
+    level = np.array([one.level for one in mine], np.float64)
+    each = [np.where(which == k, level, usual) for k, usual in enumerate((0.5, 0.5, 1.0))]
+    return Mixed([policy_of(name, outlook, terms, each[k]) for k, name in enumerate(POLICIES)], which)
 
 
 def policy_of(name: PolicyName, outlook: Outlook, terms: Terms, level: npt.ArrayLike) -> Policy:
     """Return a policy whose S or s is the quantile ``level`` of the demand in the protection interval.
 
+    With ``days_of_cover`` S is the expected demand of the interval and of so many days more: what a planner does by
+    hand, and what holds where demand is so irregular that its quantiles say little.
+
     Args:
         name: Which policy.
         outlook: Forecasts of the days it will be asked on.
         terms: Packs, shelf lives, costs.
-        level: Probability of not running out, in (0, 1), one for all or of shape (n_products,).
+        level: Probability of not running out, in (0, 1), or days of cover; one for all or of shape (n_products,).
     """
     each = np.broadcast_to(np.asarray(level, np.float64), (len(terms.pack),))[:, None]
+    if name == "days_of_cover":
+        cover = outlook.believed * (1 + each / terms.protection_days[:, None])
+        return OrderUpTo(upto=cover, pack=terms.pack, most=most_to_sell(outlook, terms))
     target = np.minimum(demand_quantile(outlook.mean, outlook.variance, each), outlook.ceiling[:, None])
     most = most_to_sell(outlook, terms)
     if name == "order_up_to":

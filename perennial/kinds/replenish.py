@@ -5,6 +5,7 @@ candidate, champion and the naive contenders on later days; monitoring plays wha
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -18,7 +19,7 @@ from perennial.contracts import ENTITY, TIME, Evaluation, Read, Snapshot, Split,
 from perennial.errors import TrainingError
 from perennial.evaluation.ordering import BASELINES
 from perennial.evaluation.scores import per_entity, score
-from perennial.evaluation.tuning import Choice, Outlook, Season, choose, chosen
+from perennial.evaluation.tuning import Choice, Outlook, choose, chosen
 from perennial.features.panel import Ints
 from perennial.kinds.base import Fitted
 from perennial.kinds.plays import WITHOUT_DAYS, chart, contenders, rows_of
@@ -27,6 +28,8 @@ from perennial.models.orderer import Orderer
 from perennial.models.replenishment import WEEK, Floats, LastWeek, Planned, Policy, State
 from perennial.monitoring.spiral import spirals as find_spirals
 
+YEAR_DAYS = 364
+"""A year of whole weeks."""
 BOOK_DAYS = 56
 """Without a stock column, stock is what the policy would have left of these days."""
 
@@ -64,27 +67,35 @@ def split(data: Shop, cfg: Pipeline) -> Split:
 
 
 def train(data: Shop, split: Split, cfg: Pipeline, *, champion: Orderer | None, threads: int) -> Fitted:
-    """Choose, for each class, the policy and level that would have been cheapest on the last days of training.
+    """Choose, for each class, the policy and level that would have been cheapest on days before the held-out ones.
 
     Raises:
         TrainingError: Nothing was sold before these days.
     """
-    days = cfg.replenish.choose_days
-    first = data.panel.column(split.train_end) + 1 - days
-    products = active(data.panel, first - 1)
-    if not len(products):
-        raise TrainingError(
-            f"{cfg.pipeline}: no product sold anything before {data.panel.day(first)}; nothing to order"
-        )
-    one = season(cfg, data.panel, first, days, products)
-    found = choose(one, classes(cfg, data.panel, first - 1, products), policies=cfg.replenish.policies)
+    panel, days = data.panel, cfg.replenish.choose_days
+    firsts = [panel.column(split.train_end) + 1 - days]
+    before = panel.column(split.windows[0].origin) + 1 - YEAR_DAYS
+    if cfg.replenish.last_year and before >= days:
+        firsts.append(before)
+    played = [(first, active(panel, first - 1)) for first in firsts]
+    if not len(played[0][1]):
+        raise TrainingError(f"{cfg.pipeline}: no product sold anything before {panel.day(firsts[0])}; nothing to order")
+    seasons = [
+        (season(cfg, panel, first, days, products), classes(cfg, panel, first - 1, products))
+        for first, products in played
+    ]
+    found = choose(seasons, policies=cfg.replenish.policies)
     listed = {name: [choice.policy, choice.level, choice.cost] for name, choice in sorted(found.items())}
     params = {key: value if isinstance(value, str | int | float) else str(value) for key, value in _flat(cfg).items()}
     params |= {f"chosen.{name}": f"{policy} {level}" for name, (policy, level, _) in listed.items()}
     return Fitted(
         model=Orderer(settings=cfg.replenish.model_dump_json(), classes=listed),
         training=Training(
-            params=params, rows=int(one.demand.size), features=("mean", "sd"), importance={}, mode="refit"
+            params=params,
+            rows=sum(one.demand.size for one, _ in seasons),
+            features=("mean", "sd"),
+            importance={},
+            mode="refit",
         ),
     )
 
@@ -193,14 +204,7 @@ def mature(data: Shop, cfg: Pipeline, published: pa.Table) -> TestRows:
     products = active(panel, first - 1)
     one = season(cfg, panel, first, days, products)
     orders = _orders(data, published, column - first, products, days)
-    served = Season(
-        demand=one.demand,
-        terms=one.terms,
-        start=one.start,
-        reviews=np.ones_like(one.reviews),
-        outlook=one.outlook,
-        recent=one.recent,
-    )
+    served = replace(one, reviews=np.ones_like(one.reviews))
     played = {"served": served.play(Planned(orders=orders))}
     return rows_of(cfg, panel, one, first, products, contenders(cfg, one), played)
 
