@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data/m5
 STORE ?= CA_1
 
-.PHONY: help demo test check format lint types unit install lock clean bench-m5 bench-overhead bench-scale bench-gates bench-trees bench-spin docs
+.PHONY: help demo test check format lint types unit install lock clean bench-m5 bench-overhead bench-scale bench-gates bench-trees bench-spin bench-replenish docs
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -64,6 +64,9 @@ bench-gates: $(VENV)/.installed  ## the gates' own error rates
 
 bench-trees: $(VENV)/.installed  ## compiled tree inference against scikit-learn and LightGBM
 	@$(BIN)/python -m benchmarks.trees --data $(DATA)
+
+bench-replenish: $(VENV)/.installed  ## order policies on held-out sales; REPLENISH="--data ../shared/data/m5" for M5
+	@$(BIN)/python -m benchmarks.replenish $(REPLENISH)
 
 docs: $(VENV)/.installed  ## write the pages that are generated
 	$(BIN)/python docs/build.py
