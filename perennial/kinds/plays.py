@@ -1,6 +1,6 @@
 """Test rows of the replenish kind: what every contender sold, spent and held on the same days, and a picture of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from perennial.evaluation.tuning import Season
 from perennial.features import Panel
 from perennial.features.panel import EPOCH, Ints
 from perennial.kinds.slices import slice_names
-from perennial.models.replenishment import LastWeek, OrderUpTo, Policy
+from perennial.models.replenishment import Floats, LastWeek, OrderUpTo, Policy
 
 WITHOUT_DAYS = 28
 """Days of history that nothing is played on."""
@@ -49,16 +49,9 @@ def rows_of(
     plays = dict(played or {})
     if one is not None:
         plays |= {name: one.play(policy) for name, policy in policies.items() if policy is not None}
-        ideal = one.play(perfect_foresight(one.demand, one.terms, start=one.start, reviews=one.reviews))
-    names, extra = list(plays) if one else list(policies), {}
+    names, none = list(plays) if one else list(policies), np.empty(0)
     days = one.demand.shape[1] if one else 0
-    size, none = len(products) * days, np.empty(0, np.float64)
-    for name in (*names, IDEAL):
-        play = (plays | {IDEAL: ideal})[name] if one else None
-        cost = play.cost(one.terms) if one and play else none
-        extra[column("cost", name)] = cost.ravel()
-        extra[column("waste", name)] = (play.wasted * one.terms.waste[:, None]).ravel() if one and play else none
-        extra[column("stock", name)] = (play.on_hand * one.terms.value[:, None]).ravel() if one and play else none
+    size = len(products) * days
     y = np.nan_to_num(one.demand).ravel() if one else none
     price = np.repeat(one.terms.lost + one.terms.value, days) if one else none
     cut = (*cfg.evaluation.slices, *(gate.slices for gate in cfg.gates if gate.slices))
@@ -80,8 +73,21 @@ def rows_of(
         groups={},
         group_scale_sq={},
         kind="replenish",
-        extra=extra | {"value": y * price},
+        extra=_spent(one, plays, names) | {"value": y * price},
     )
+
+
+def _spent(one: Season | None, plays: Mapping[str, Play], names: Sequence[str]) -> dict[str, Floats]:
+    """Return cost, waste and stock of every contender and of perfect foresight, one value a row."""
+    if one is None:
+        return {column(what, name): np.empty(0) for what in ("cost", "waste", "stock") for name in (*names, IDEAL)}
+    ideal = one.play(perfect_foresight(one.demand, one.terms, start=one.start, reviews=one.reviews))
+    out = {}
+    for name, play in {**plays, IDEAL: ideal}.items():
+        out[column("cost", name)] = play.cost(one.terms).ravel()
+        out[column("waste", name)] = (play.wasted * one.terms.waste[:, None]).ravel()
+        out[column("stock", name)] = (play.on_hand * one.terms.value[:, None]).ravel()
+    return out
 
 
 def chart(rows: TestRows) -> Chart:
