@@ -34,6 +34,7 @@ from perennial.features import Panel
 from perennial.features.panel import grid
 from perennial.kinds import kind
 from perennial.kinds.slices import volume
+from perennial.models.leadtime import daily_variance
 from perennial.models.replenishment import (
     Floats,
     Ints,
@@ -42,7 +43,6 @@ from perennial.models.replenishment import (
     Policy,
     Terms,
     critical_fractile,
-    daily_variance,
     whole_packs,
 )
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from perennial.errors import TrainingError
 from perennial.models import replenishment as rp
+from perennial.models.leadtime import daily_variance, demand_quantile
 
 TERMS: dict[str, Any] = {
     "lead_days": 2,
@@ -97,9 +98,9 @@ def test_quantiles_of_demand_are_those_of_a_gamma(level: float) -> None:
     from scipy.special import gammainc
 
     mean, variance = np.array([0.3, 5.0, 200.0]), np.array([0.9, 2.0, 500.0])
-    found = rp.demand_quantile(mean, variance, level)
+    found = demand_quantile(mean, variance, level)
     assert gammainc(mean**2 / variance, found * mean / variance) == pytest.approx(level)
-    assert rp.demand_quantile(np.array([4.0, 0.0]), np.array([0.0, 3.0]), level).tolist() == [4.0, 0.0]
+    assert demand_quantile(np.array([4.0, 0.0]), np.array([0.0, 3.0]), level).tolist() == [4.0, 0.0]
 
 
 @pytest.mark.parametrize("rate", [0.02, 1.0, 40.0])
@@ -107,15 +108,15 @@ def test_variance_comes_back_from_quantiles(rate: float) -> None:
     """Of exponential demand, five quantiles and the mean give the variance back within a quarter."""
     levels = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
     quantiles = -np.log1p(-levels) * rate
-    found = rp.daily_variance(np.array(rate), quantiles, levels).item()
+    found = daily_variance(np.array(rate), quantiles, levels).item()
     assert found == pytest.approx(rate**2, rel=0.25)
 
 
 def test_variance_of_intermittent_demand_lies_in_the_tail() -> None:
     """All quantiles zero and a mean of 0.1: the sales are rare and large, not absent."""
-    found = rp.daily_variance(np.array([0.1]), np.zeros((1, 2)), [0.5, 0.9])
+    found = daily_variance(np.array([0.1]), np.zeros((1, 2)), [0.5, 0.9])
     assert found.item() == pytest.approx(0.1 * 2 * 1.0**2 - 0.1**2)
-    assert rp.daily_variance(np.array([3.0]), np.empty((1, 0)), []).tolist() == [3.0]
+    assert daily_variance(np.array([3.0]), np.empty((1, 0)), []).tolist() == [3.0]
 
 
 @given(st.floats(0, 500), st.integers(1, 48), st.floats(0, 500))

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial.evaluation.stock import Play, play
+from perennial.models.leadtime import demand_quantile
 from perennial.models.replenishment import (
     YEAR,
     Flags,
@@ -22,7 +23,6 @@ from perennial.models.replenishment import (
     ReorderPoint,
     State,
     Terms,
-    demand_quantile,
     economic_lot,
     spoiling_fractile,
 )

@@ -22,7 +22,8 @@ from perennial.evaluation.tuning import Outlook, Season, ceiling
 from perennial.features import Panel, read_panel
 from perennial.features.panel import Ints, epoch_day
 from perennial.kinds.slices import slice_names
-from perennial.models.replenishment import WEEK, Floats, Terms, daily_variance, whole_packs
+from perennial.models.leadtime import daily_variance
+from perennial.models.replenishment import WEEK, Floats, Terms, whole_packs
 
 LEVEL_DAYS, SPREAD_DAYS, START_DAYS = 56, 182, 28
 ACTIVE_DAYS = 182
