@@ -89,6 +89,9 @@ bench-fraud: $(VENV)/.installed  ## fraud detection against the published figure
 soak: $(VENV)/.installed  ## 45 business dates in a row, with a break, late and missing data, an outage and a bad challenger
 	@$(BIN)/python -W ignore -m benchmarks.soak
 
+bench-replenish: $(VENV)/.installed  ## order policies on held-out sales; REPLENISH="--data ../shared/data/m5" for M5
+	@$(BIN)/python -m benchmarks.replenish $(REPLENISH)
+
 docs: $(VENV)/.installed  ## write the pages that are generated
 	$(BIN)/python docs/build.py
 

@@ -10,11 +10,12 @@ import pyarrow as pa
 
 from perennial import privacy
 from perennial.checks.guards import gather, judge, judge_landing
-from perennial.config.models import Pipeline, Table
+from perennial.config.models import Pipeline, PredictionsSource, Table
 from perennial.context import Run
 from perennial.contracts import ENTITY, TARGET, TIME, Check, CheckReport, Landing, Snapshot, TablePin
 from perennial.errors import DataCheckFailed, IntegrityError, sample
 from perennial.faults import fault_point
+from perennial.landing.feed import Feed
 from perennial.landing.land import land, pin, read_pin
 
 
@@ -69,10 +70,19 @@ def take_in(run: Run) -> None:
                 base=run.workspace.root,
                 scratch=scratch,
                 pseudonyms=pseudonyms,
+                feed=_feed(run, table),
             )
             if _is_news(landing, earlier):
                 fault_point("landing.unrecorded")
                 run.ledger.record_landing(run.lease, landing)
+
+
+def _feed(run: Run, table: Table) -> Feed | None:
+    """Return what another pipeline has published, if that is the table's source."""
+    if not isinstance(table.source, PredictionsSource):
+        return None
+    name = table.source.pipeline
+    return Feed(pipeline=name, publications=run.ledger.publications(name), lake=run.workspace.lake)
 
 
 def _is_news(landing: Landing, earlier: Sequence[Landing]) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from perennial.config.section import Finding, KindSettings, Section, choice, unknown
+from perennial.config.stockouts import Stockouts
 from perennial.config.types import Ago, Name, Span, Weekday
 from perennial.config.yamlsafe import nearest
 
@@ -47,6 +48,7 @@ class Forecast(KindSettings):
     static: tuple[Name, ...] = Field((), description="Columns that never change within an entity.")
     observed: tuple[Name, ...] = Field((), description="Columns known only afterwards, such as a paid price.")
     known: tuple[Name, ...] = Field((), description="Columns of the known tables to use as features.")
+    stockouts: Stockouts = Stockouts()
     features: Features = Features()
 
     def closed(self) -> tuple[str, ...]:
@@ -83,6 +85,9 @@ class Forecast(KindSettings):
         own = set(pipeline.data.columns.extra)
         yield from unknown(("forecast", "static"), self.static, own, "data.columns.extra")
         yield from unknown(("forecast", "observed"), self.observed, own, "data.columns.extra")
+        if self.stockouts.on_hand is not None:
+            place = ("forecast", "stockouts", "on_hand")
+            yield from choice(place, self.stockouts.on_hand, own, "data.columns.extra")
         known = [column for table in pipeline.known.values() for column in table.columns.extra]
         yield from unknown(("forecast", "known"), self.known, known, "columns.extra of the known tables")
         for column in sorted(_twice((*self.static, *self.observed, *self.known)) | _twice(known)):

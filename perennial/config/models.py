@@ -1,8 +1,7 @@
 """The two YAML files a team writes, as strict, frozen, closed models.
 
 A *pipeline* (``configs/<name>.yaml``) says where the data is, what to predict and what a good model is. An
-*environment* (``configs/environments/<name>.yaml``) says where things are kept. Reading them from disk, with
-line numbers in the errors, is :mod:`perennial.config.files`.
+*environment* (``configs/environments/<name>.yaml``) says where things are kept; :mod:`perennial.config.files` reads it.
 """
 
 from datetime import date
@@ -80,7 +79,14 @@ class SqlSource(Section):
     )
 
 
-Source = Annotated[FileSource | S3Source | SqlSource, Field(discriminator="type")]
+class PredictionsSource(Section):
+    """What another pipeline of this project has published; rows have the columns of its predictions."""
+
+    type: Literal["predictions"]
+    pipeline: Name = Field(description="Its name; every publication is known from the date it stands on.")
+
+
+Source = Annotated[FileSource | S3Source | SqlSource | PredictionsSource, Field(discriminator="type")]
 
 
 class Table(Section):

@@ -21,6 +21,7 @@ _MODULES = {
     "anomaly": "perennial.evaluation.detection",
     "classify": "perennial.evaluation.classification",
     "recommend": "perennial.evaluation.recommending",
+    "replenish": "perennial.evaluation.ordering",
 }
 KINDS = tuple(_MODULES)
 """Kinds of problems."""

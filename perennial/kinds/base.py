@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -65,3 +65,11 @@ class Kind(Protocol):
 
     def units(self, data: Any, cfg: Pipeline, as_of: date) -> pa.Table:
         """Return ``entity``, ``unit`` (what a cohort is made of) and ``size`` of all that was known on ``as_of``."""
+
+
+@runtime_checkable
+class Stocked(Protocol):
+    """A kind that knows when there was nothing to sell."""
+
+    def spirals(self, data: Any, cfg: Pipeline, published: pa.Table) -> tuple[str, ...]:
+        """Return entities that are out of stock, are expected to sell nothing, and used to sell; largest first."""

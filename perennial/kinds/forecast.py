@@ -18,7 +18,7 @@ from perennial.kinds.base import Fitted
 from perennial.kinds.charts import charts
 from perennial.kinds.coverage import warn_of_gaps
 from perennial.kinds.sampling import CALIBRATION_ROWS, draw, require, split_days
-from perennial.kinds.served import backtest, inputs, mature, moved, naive, quantile_column, units
+from perennial.kinds.served import backtest, inputs, mature, moved, naive, quantile_column, spirals, units
 from perennial.kinds.splitting import split
 from perennial.kinds.testrows import test_rows
 from perennial.models import estimators
@@ -27,7 +27,7 @@ from perennial.models.forecaster import DirectForecaster
 from perennial.models.intervals import fit_intervals
 
 __all__ = ["backtest", "check", "evaluate", "inputs", "load", "mature", "moved", "naive", "predict"]
-__all__ += ["quantile_column", "split", "train", "units"]
+__all__ += ["quantile_column", "spirals", "split", "train", "units"]
 
 EXAMPLE_ROWS = 5
 RANGE = 25.0
@@ -74,7 +74,7 @@ def train(data: Panel, split: Split, cfg: Pipeline, *, champion: DirectForecaste
     held = draw(data, days.calibration, CALIBRATION_ROWS, cfg.forecast.horizon, rng, after)
     _calibrate(base, data, held if len(held) else bags[0].rows, cfg, threads)
     training = Training(
-        params={**_flat(cfg), **{f"estimator.{k}": v for k, v in params.items()}, "mode": mode},
+        params={**_flat(cfg), **{f"estimator.{k}": v for k, v in params.items()}, "mode": mode, **_masked(data)},
         rows=sum(len(bag.rows) for bag in bags),
         features=tuple(base.features),
         importance=_importance(base.features, bags),
@@ -248,6 +248,11 @@ def _importance(features: Sequence[str], bags: Sequence[_Bag]) -> dict[str, floa
     gains = sum((bag.stage.gains for bag in bags if bag.stage), np.zeros(len(features)))
     total = float(gains.sum())
     return {name: float(gain) / total for name, gain in zip(features, gains, strict=True)} if total > 0 else {}
+
+
+def _masked(data: Panel) -> dict[str, int]:
+    """Return how many days of how many series were masked, if the configuration tells stock-outs."""
+    return {} if data.censored is None else {"censored_days": int(data.censored.sum())}
 
 
 def _flat(cfg: Pipeline) -> dict[str, str | int | float | bool]:

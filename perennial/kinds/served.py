@@ -19,6 +19,7 @@ from perennial.kinds.splitting import windows
 from perennial.kinds.testrows import naive_forecasts, rows_of, test_rows
 from perennial.models.baselines import BASELINES
 from perennial.models.forecaster import DirectForecaster
+from perennial.monitoring.spiral import spirals as find_spirals
 
 WEEK = 7
 SIZE_DAYS = 28
@@ -117,6 +118,25 @@ def naive(data: Panel, cfg: Pipeline, as_of: date) -> Iterator[pa.RecordBatch]:
                 "y_hat": pa.array(np.ascontiguousarray(table[:, n])),
             }
         )
+
+
+def spirals(data: Panel, cfg: Pipeline, published: pa.Table) -> tuple[str, ...]:
+    """Return entities that ran out of stock and are forecast as zero though they used to sell, the largest first.
+
+    Args:
+        data: What is known; without stock-outs told (``forecast.stockouts``) nothing can be found.
+        cfg: The pipeline.
+        published: Columns ``entity``, ``as_of`` and ``y_hat``; the newest publication counts.
+    """
+    if data.censored is None or not published.num_rows:
+        return ()
+    newest = published.filter(pc.equal(published["as_of"], pc.max(published["as_of"])))
+    means = newest.group_by(ENTITY).aggregate([("y_hat", "mean")])
+    ahead = dict(zip(means[ENTITY].to_pylist(), means["y_hat_mean"].to_pylist(), strict=True))
+    expected = np.array([ahead.get(name, np.nan) for name in data.entities.tolist()], dtype=np.float64)
+    is_open = data.open[: data.n_days]
+    found = find_spirals(data.y[:, is_open], data.censored[:, is_open], expected)
+    return tuple(str(name) for name in data.entities[found.rows])
 
 
 def moved(rows: pa.Table, cfg: Pipeline, as_of: date) -> pa.Table:

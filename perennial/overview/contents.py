@@ -34,7 +34,7 @@ class Source:
     """
 
     table: str
-    type: Literal["files", "s3", "sql"]
+    type: Literal["files", "s3", "sql", "predictions"]
     place: str
     producer: str = ""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from perennial.config.models import FileSource, Pipeline, S3Source, SqlSource, Table
+from perennial.config.models import FileSource, Pipeline, PredictionsSource, S3Source, SqlSource, Table
 from perennial.overview.contents import Source
 
 _PATTERN = frozenset("*?[")
@@ -46,6 +46,8 @@ def readers(reads: Mapping[str, tuple[Source, ...]]) -> dict[str, tuple[str, ...
 
 def _source(name: str, table: Table, known: Mapping[str, str], root: Path) -> Source:
     source = table.source
+    if isinstance(source, PredictionsSource):
+        return Source(table=name, type=source.type, place=source.pipeline, producer=source.pipeline)
     place = source.path if isinstance(source, FileSource) else _elsewhere(source)
     address = "" if isinstance(source, SqlSource) else _address(place, root)
     made_by = (pipeline for pipeline, folder in known.items() if f"{address}/".startswith(f"{folder}/"))

@@ -31,6 +31,7 @@ TRUSTED = (
     "perennial.models.forecaster.DirectForecaster",
     "perennial.models.tabular.TabularClassifier",
     "perennial.models.recommender.Recommender",
+    "perennial.models.orderer.Orderer",
     "functools.partial",
     "numpy.dtype",
     "numpy.random._generator.Generator",

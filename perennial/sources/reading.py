@@ -75,7 +75,7 @@ class _Raw:
 
 
 def _is_csv(table: Table) -> bool:
-    return table.source.type != "sql" and table.source.kept_as == "csv"
+    return table.source.type in ("files", "s3") and table.source.kept_as == "csv"
 
 
 @contextmanager
