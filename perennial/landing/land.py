@@ -74,9 +74,8 @@ def land(
         SourceError: The source cannot be read, or (SchemaError) is not what was configured.
         IntegrityError: Landed rows that the new ones must be compared with are not those that were recorded.
     """
-    settings, quarantine = settings_digest(table, guards, main=main), f"{pipeline}.quarantine"
-    settings += f":{pseudonyms.settings}" if pseudonyms else ""
-    before = lake.version(name)
+    settings = settings_digest(table, guards, main=main) + (f":{pseudonyms.settings}" if pseudonyms else "")
+    quarantine, before = f"{pipeline}.quarantine", lake.version(name)
     with TemporaryDirectory(dir=scratch) as folder:
         due = _due(table, env, _known(earlier, settings), base=base, scratch=Path(folder), until=as_of, feed=feed)
         arrivals = Arrivals(
@@ -102,8 +101,7 @@ def land(
 def _record(
     arrivals: Arrivals, walk: Walk, appended: Appended, aside: Appended, *, pipeline: str, settings: str, before: int
 ) -> Landing:
-    counts = walk.counts
-    if not counts.conserved:
+    if not (counts := walk.counts).conserved:
         raise IntegrityError(f"{arrivals.name} as of {arrivals.as_of}: rows went astray, {counts}; please report this")
     return Landing(
         landing_id=arrivals.landing_id,
@@ -186,12 +184,8 @@ def _due(
 def _landing_id(name: str, as_of: date, settings: str, due: Sequence[Due], earlier: Sequence[Landing]) -> str:
     """Return the digest of all that decides which rows land; neither paths nor version numbers do."""
     sources = [[d.file.sha256, str(d.taken), [part for part in d.uri.split("/") if "=" in part]] for d in due]
-    before = [one.landing_id for one in earlier if one.files]
-    return digest_text(
-        json.dumps(
-            [name, str(as_of), settings, sources, before, str(max((one.as_of for one in earlier), default=None))]
-        )
-    )[:32]
+    before, newest = [one.landing_id for one in earlier if one.files], max((e.as_of for e in earlier), default=None)
+    return digest_text(json.dumps([name, str(as_of), settings, sources, before, str(newest)]))[:32]
 
 
 def _set_aside(lake: Lake, quarantine: str, earlier: Sequence[Landing]) -> npt.NDArray[np.int64]:
