@@ -44,6 +44,7 @@ gates:
   - {metric: alert_volume, against: bound, max: 30}
   - {metric: average_precision_error, against: champion, ratio: 1.3}
 monitor: {min_rows: 20, min_ratio: 1.5}
+delivery: {catch_up_days: 0}
 """
 CHECKS = "- {expect: column_values_to_be_in_set, column: y, value_set: [0, 1]}\n"
 

@@ -23,14 +23,12 @@ def test_scores_are_published_and_measured_when_their_labels_arrive(
     (first,) = day("cards", cards.AS_OF)
     place = Workspace.open(root=root)
     assert (first.retrain, first.rung) == ("promoted", "champion")
-    day("cards", cards.AS_OF + timedelta(days=1))
-    day("cards", cards.AS_OF + timedelta(days=5))  # makes up for the days between
+    for days in (1, 5):
+        day("cards", cards.AS_OF + timedelta(days=days))
 
     measured = place.ledger.measurements("cards")
     published = {one.as_of: one.rows for one in place.ledger.publications("cards")}
-    assert len(published) == 6
-    assert [one.matured for one in measured[:5]] == [0] * 5
-    assert measured[-1].matured == published[cards.AS_OF]
+    assert [one.matured for one in measured] == [0, 0, published[cards.AS_OF]]
     assert measured[-1].pending == sum(published.values()) - published[cards.AS_OF]
     assert any(score.metric == "average_precision_error" for score in measured[-1].scores)
     assert all(one.drift for one in measured)
