@@ -129,7 +129,7 @@ def test_three_formats_say_the_same(tmp_path: Path) -> None:
         "a.csv": b"user,item,at\n1,7,x\n2,8,y\n",
         "a.ndjson": b'{"user": 1, "item": 7}\n{"user": 2, "item": 8}\n',
     }
-    assert {name: read(name, data) for name, data in files.items()} == dict.fromkeys(files, [("1", "7"), ("2", "8")])
+    assert {name: read(name, data) for name, data in files.items()} == {key: [("1", "7"), ("2", "8")] for key in files}
 
 
 @pytest.mark.parametrize(("data", "error"), [(b"", SourceUnusable), (b"who,item\na,b\n", SchemaError)])
