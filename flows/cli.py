@@ -81,13 +81,13 @@ def demo(as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: perennial models --json")
 def models(env: Env = None, as_json: AsJson = False) -> None:
-    """List every model: its champion, its age, its last decision and publication."""
-    from flows import present
+    """List every pipeline: champion, age, health, last decision, error against the best simple rule, alerts, cost."""
+    from flows.presentfleet import models as lines
     from perennial.overview import overview
 
     with open_workspace(env) as workspace:
-        rows = overview(workspace.ledger)
-        show(rows, as_json, lambda: present.models(rows))
+        rows = overview(workspace)
+        show(rows, as_json, lambda: lines(rows))
 
 
 @app.command(epilog="Example: perennial history demand --on 2011-10-14")

@@ -10,7 +10,7 @@ from perennial.config.choices import Day, EnvironmentChoice, PipelineChoice
 from perennial.context import open_run
 from perennial.contracts import RunRecord
 from perennial.daily import DayRecord
-from tasks import agenda, close, deliver, failure, late, run_name, wants_retrain
+from tasks import agenda, attempt, close, deliver, failure, late, run_name, wants_retrain
 
 
 @flow(name="day", flow_run_name=run_name, log_prints=False)
@@ -35,13 +35,15 @@ def day(pipeline: PipelineChoice, as_of: Day = None, environment: EnvironmentCho
         retrained: RunRecord | None = None
         if plan.untrained and today == plan.dates[0]:
             retrained = retrain(pipeline, today, environment)
-        scored = score.with_options(timeout_seconds=plan.timeout_s)(pipeline, today, environment, return_state=True)
-        trouble = failure(scored)
-        with open_run("deliver", pipeline, today, environment=environment) as run:
-            publication = deliver(run, trouble)
-        measured = monitor(pipeline, today, environment, trouble)
-        if wants_retrain(measured, environment):
-            retrained = retrain(pipeline, today, environment)
+        scored = attempt(score.with_options(timeout_seconds=plan.timeout_s), pipeline, today, environment)
+        scoring, retraining = failure(scored), ""
+        with open_run("deliver", pipeline, today, environment=environment, overtake=bool(scoring)) as run:
+            publication = deliver(run, scoring)
+        monitoring = failure(attempt(monitor, pipeline, today, environment, scoring))
+        if wants_retrain(pipeline, today, environment):
+            trained = attempt(retrain, pipeline, today, environment)
+            retraining = failure(trained)
+            retrained = retrained if retraining else trained.result()
         with open_run("day", pipeline, today, environment=environment) as run:
-            done.append(close(run, publication, measured, retrained))
+            done.append(close(run, publication, retrained, scoring, monitoring, retraining))
     return Completed(name="Delivered" if done else "Already done", message=f"{len(done)} dates", data=done)

@@ -4,7 +4,7 @@ from prefect import flow
 from prefect.states import Completed, State
 
 from perennial import lifecycle
-from perennial.config.choices import EnvironmentChoice, Number, PipelineChoice
+from perennial.config.choices import EnvironmentChoice, PipelineChoice
 from perennial.context import Workspace
 from perennial.contracts import ModelVersion, RoleChange
 from tasks import actor
@@ -12,7 +12,7 @@ from tasks import actor
 
 @flow(name="approve", flow_run_name="approve-{model}", log_prints=False)
 def approve(
-    model: PipelineChoice, reason: str, version: Number = None, environment: EnvironmentChoice = None
+    model: PipelineChoice, reason: str, version: int | None = None, environment: EnvironmentChoice = None
 ) -> State[RoleChange]:
     """Let a version that passed its gates come into force, where `rollout.approval` asks for a person.
 
@@ -31,7 +31,7 @@ def approve(
 
 @flow(name="reject", flow_run_name="reject-{model}", log_prints=False)
 def reject(
-    model: PipelineChoice, reason: str, version: Number = None, environment: EnvironmentChoice = None
+    model: PipelineChoice, reason: str, version: int | None = None, environment: EnvironmentChoice = None
 ) -> State[None]:
     """Refuse a version that waits for approval; the champion stays.
 
@@ -50,7 +50,7 @@ def reject(
 
 @flow(name="rollback", flow_run_name="rollback-{model}", log_prints=False)
 def rollback(
-    model: PipelineChoice, reason: str, to: Number = None, environment: EnvironmentChoice = None
+    model: PipelineChoice, reason: str, to: int | None = None, environment: EnvironmentChoice = None
 ) -> State[RoleChange]:
     """Put an earlier champion back in force. A run that works on the same pipeline is overtaken, not waited for.
 

@@ -146,22 +146,6 @@ def fleet(env: Env = None, as_json: AsJson = False) -> None:
         show({"page": str(page)}, as_json, lambda: (f"Fleet page: {short(page)}",))
 
 
-@app.command(epilog="Example: perennial simulate fraud --seed 1")
-def simulate(
-    name: Annotated[str, typer.Argument(help="A world, for example fraud.")],
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Equal seeds write equal bytes.")] = 0,
-    env: Env = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write the data of a simulated world with a known truth below data/simulated/, for pipelines that need some."""
-    from perennial.simulate import simulator
-
-    with open_workspace(env) as workspace:
-        made = simulator(name).write(workspace.root / "data" / "simulated" / name, seed)
-        lines = (f"Wrote {made.rows:,} rows of {made.first} to {made.last} in {len(made.files)} files.", *made.files)
-        show(made, as_json, lambda: lines)
-
-
 @app.command(epilog="Example: perennial deployments --env production")
 def deployments(env: Env = "production", as_json: AsJson = False) -> None:
     """Write deployments/prefect.yaml: a deployment per flow and pipeline, for `prefect deploy`."""
@@ -189,3 +173,32 @@ def up(env: Env = None, as_json: AsJson = False) -> None:
         servers.up(
             workspace, env, lambda addresses, lines: show(addresses, as_json, lines), put if not as_json else say
         )
+
+
+@app.command(epilog="Example: perennial simulate fraud --seed 1")
+def simulate(
+    name: Annotated[str, typer.Argument(help="A world, for example fraud.")],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Equal seeds write equal bytes.")] = 0,
+    env: Env = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the data of a simulated world with a known truth below data/simulated/, for pipelines that need some."""
+    from perennial.simulate import simulator
+
+    with open_workspace(env) as workspace:
+        made = simulator(name).write(workspace.root / "data" / "simulated" / name, seed)
+        lines = (f"Wrote {made.rows:,} rows of {made.first} to {made.last} in {len(made.files)} files.", *made.files)
+        show(made, as_json, lambda: lines)
+
+
+@app.command(epilog="Example: perennial pseudonym disease_risk < encounters.txt")
+def pseudonym(pipeline: PipelineName, env: Env = None, as_json: AsJson = False) -> None:
+    """Turn identifiers, one a line on standard input, into those that the pipeline's tables hold, in order.
+
+    Standard input, since what stands on a command line is seen and kept by others.
+    """
+    from perennial import privacy
+
+    with open_workspace(env) as workspace:
+        found = privacy.of_names(workspace, pipeline, [line.strip() for line in typer.get_text_stream("stdin")])
+        show(found, as_json, lambda: found)

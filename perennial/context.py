@@ -5,7 +5,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from perennial.config.files import Loaded, find_pipeline, load_environment, load
 from perennial.config.models import Environment, Pipeline
 from perennial.config.overrides import Overrides
 from perennial.contracts import ModelVersion, Snapshot
-from perennial.errors import ConfigError
+from perennial.errors import Busy, ConfigError
 from perennial.identity import run_key
 from perennial.resources import free_threads
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from perennial.registry.tracking import ModelStore, Registry
 
 log = logging.getLogger(__name__)
+_PATIENCE_S = 10.0
 
 
 class Workspace:
@@ -184,6 +185,7 @@ def open_run(
     workspace: Workspace | None = None,
     late: timedelta = timedelta(0),
     overrides: Overrides | None = None,
+    overtake: bool = False,
 ) -> Iterator[Run]:
     """Take the pipeline's lock, record the run, and close both however the run ends.
 
@@ -195,6 +197,8 @@ def open_run(
         workspace: An open workspace, instead of the one around the working folder.
         late: How long ago the run should have started, which tells the date of one that was given none.
         overrides: Settings for this run alone; they are part of its run key.
+        overtake: After ten seconds, fence the run that holds the lock instead of waiting for it: for what is owed
+            by a deadline, while another run trains for hours or hangs.
 
     Raises:
         ConfigError: The pipeline or the environment is not valid.
@@ -205,7 +209,7 @@ def open_run(
     loaded = place.pipeline(pipeline, overrides)
     day = as_of or place.business_date(loaded.config, late)
     place.ledger.require_anchored()
-    with place.ledger.hold(loaded.config.pipeline, locks=place.home / "locks") as lease:
+    with _lease(place, loaded.config.pipeline, overtake) as lease:
         run = Run(place, loaded, day, lease, place.ledger.begin_run(lease, flow, day))
         try:
             yield run
@@ -214,6 +218,20 @@ def open_run(
             place.ledger.end_run(lease, run.run_id, status, {"error": f"{type(error).__name__}: {error}"[:2000]})
             raise
         place.ledger.end_run(lease, run.run_id, "succeeded", run.record)
+
+
+@contextmanager
+def _lease(place: Workspace, pipeline: str, overtake: bool) -> Iterator["Lease"]:
+    with ExitStack() as stack:
+        patience = {"wait_s": _PATIENCE_S} if overtake else {}
+        try:
+            lease = stack.enter_context(place.ledger.hold(pipeline, locks=place.home / "locks", **patience))
+        except Busy as error:
+            if not overtake:
+                raise
+            log.warning("%s; it is overtaken", error)
+            lease = place.ledger.overtake(pipeline)
+        yield lease
 
 
 def peak_mib() -> float:

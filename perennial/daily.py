@@ -22,7 +22,7 @@ class DayRecord:
         rows: Published forecasts.
         rung: Rungs of the delivery ladder behind them, best first.
         findings: Number of things found wrong.
-        retrain: How a retrain ended; empty if none was wanted.
+        retrain: How a retrain ended, or ``failed``; empty if none was wanted.
     """
 
     pipeline: str
@@ -80,8 +80,18 @@ def missing(done: set[date], asked: date, catch_up_days: int) -> tuple[date, ...
     return tuple(first + timedelta(days=n) for n in range((asked - first).days + 1))
 
 
-def close(run: "Run", publication: Publication, measured: Measurement, retrained: RunRecord | None) -> DayRecord:
-    """Say what was done on the run's date; once the run has ended so, the date is done."""
+def close(
+    run: "Run", publication: Publication, measured: Measurement, retrained: RunRecord | None, retraining: str = ""
+) -> DayRecord:
+    """Say what was done on the run's date; once the run has ended so, the date is done.
+
+    Args:
+        run: The run.
+        publication: What the date delivered.
+        measured: What was measured.
+        retrained: How a retrain ended, if there was one.
+        retraining: Why it failed, if it did.
+    """
     record = DayRecord(
         pipeline=run.name,
         as_of=run.as_of,
@@ -89,7 +99,7 @@ def close(run: "Run", publication: Publication, measured: Measurement, retrained
         rung=_rungs(tuple(publication.rungs)),
         health=measured.health,
         findings=len(measured.findings),
-        retrain=retrained.outcome if retrained else "",
+        retrain="failed" if retraining else retrained.outcome if retrained else "",
     )
     run.record = to_json(record)
     return record

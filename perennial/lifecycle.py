@@ -132,7 +132,7 @@ def _write(workspace: "Workspace", model: str, act: "Callable[[Lease], Answer]")
 
 
 def _flip(workspace: "Workspace", point: str) -> None:
-    from perennial.registry.tracking import flip
+    from perennial.registry.projection import flip  # the door to MLflow need not be opened here
 
     fault_point(point)
     flip(workspace)

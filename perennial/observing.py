@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from perennial import intake, policy, publishing
 from perennial.context import Run
-from perennial.contracts import CanaryVerdict, Measurement, ModelVersion, Role, Snapshot
+from perennial.contracts import CanaryVerdict, Measurement, ModelVersion, Publication, Role, Snapshot
 from perennial.errors import Refused
 from perennial.faults import fault_point
 from perennial.kinds import kind
@@ -57,9 +57,12 @@ def roll_out(run: Run) -> CanaryVerdict | None:
     Returns:
         The verdict; that of an interrupted run if it concluded the trial on this date; ``None`` without a trial.
     """
+    if run.ledger.pending("alias"):  # of an approval, a rollback or a verdict whose process died
+        flip(run.workspace)
     for role in TRIALS:
         trial = run.ledger.in_force(run.name, role, on=run.as_of)
-        if trial:
+        since = run.ledger.trial_since(run.name, role)
+        if trial and since and since <= run.as_of:  # else it is over, and a later one is not this date's concern
             verdict = _verdict(run, role, trial)
             if verdict.outcome != "continue":
                 run.ledger.conclude(
@@ -74,8 +77,6 @@ def roll_out(run: Run) -> CanaryVerdict | None:
                 fault_point("canary.concluded")
                 flip(run.workspace)
             return verdict
-    if run.ledger.pending("alias"):
-        flip(run.workspace)
     return _concluded(run)
 
 
@@ -96,13 +97,27 @@ def judge(run: Run, measured: Measurement, verdict: CanaryVerdict | None, troubl
         measured,
         history,
         rungs=publication.rungs if publication else {},
-        trouble=trouble,
+        trouble=trouble_of(run, publication, trouble),
         verdict=verdict,
     )
     judged = replace(measured, findings=findings)
     judged = replace(judged, retrain=_wanted(run, judged))
     run.ledger.record_measurement(run.lease, judged)
     return judged
+
+
+def trouble_of(run: Run, publication: Publication | None, trouble: str) -> str:
+    """Return why scoring failed on the run's date, which an interrupted run may have been the last to know.
+
+    A date that is published by the champion was scored, whoever else tried in vain.
+    """
+    if publication and all(rung in rules.ON_TOP for rung in publication.rungs):
+        return ""
+    if trouble or publication is None:
+        return trouble
+    mine = [one for one in run.ledger.runs(run.name) if (one.flow, one.as_of) == ("score", run.as_of)]
+    failed = [str(one.record["error"]) for one in mine if one.record.get("error")]
+    return failed[-1] if failed else ""
 
 
 def _verdict(run: Run, role: Role, trial: ModelVersion) -> CanaryVerdict:

@@ -18,7 +18,7 @@ from tasks.roll_out import roll_out  # isort: skip
 from tasks.judge import judge  # isort: skip
 from tasks.alert import alert  # isort: skip
 from tasks.fleet import fleet  # isort: skip
-from tasks.agenda import agenda, close, failure, wants_retrain  # isort: skip
+from tasks.agenda import agenda, attempt, close, failure, wants_retrain  # isort: skip
 from tasks.deliver import deliver  # isort: skip
 from tasks.asked import actor, late, run_name  # isort: skip
 
@@ -43,6 +43,7 @@ __all__ = [  # noqa: RUF022 - the order of the graph
     "alert",
     "fleet",
     "agenda",
+    "attempt",
     "failure",
     "deliver",
     "wants_retrain",

@@ -17,6 +17,8 @@ from flows.server import flush_logs, settings
 from tests import shop
 
 SERVER_SECONDS = 300
+# Once any test has imported Prefect, its handler would warn of each line that is logged outside a flow.
+os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 
 
 @pytest.fixture(scope="session")

@@ -176,6 +176,7 @@ def test_ctrl_c_ends_everything(running: Up) -> None:
 def fill_in(page: "Page", day: date) -> None:
     """Choose the business date in the form; the pipeline is chosen already."""
     assert page.locator(".p-select-button__control").first.inner_text() == "shop"
+    page.get_by_role("button", name="date", exact=True).or_(page.get_by_text("date", exact=True)).first.click()
     page.locator(".p-date-button__control").first.click()
     calendar = page.locator(".p-date-picker")
     calendar.locator(".p-date-picker__title-year").click()

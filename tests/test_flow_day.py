@@ -1,13 +1,16 @@
 """The daily flow as a whole: each date once, oldest first, nothing known later, and people told once."""
 
 import shutil
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from perennial.context import Workspace
+from perennial.context import Workspace, open_run
 from perennial.contracts import to_json
+from perennial.delivery import deliver
+from perennial.errors import Fenced
 from perennial.invariants import check_invariants
 from tests import shop
 
@@ -118,3 +121,102 @@ def test_a_measurement_of_a_date_alone(place: Workspace) -> None:
     assert state.name == "Unknown"
     assert state.result().pending == 210
     assert (place.home / "fleet" / "index.html").exists()
+
+
+def test_a_retrain_that_fails_is_told_and_the_dates_go_on(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wanted retrain dies on two dates: both are delivered and done, people are told once; the next one succeeds."""
+    from flows.day import day
+
+    path = place.root / "configs" / "shop.yaml"
+    path.write_text(path.read_text() + "retrain: {policy: daily}\n")
+    monkeypatch.setenv("PERENNIAL_FAULT", "model.stored:raise:1")
+    monkeypatch.setattr("perennial.faults._passed", Counter())
+    dates = [NEXT, NEXT + timedelta(days=1)]
+    for date_ in dates:
+        (record,) = day("shop", date_)
+        assert (record.as_of, record.rung, record.retrain) == (date_, "champion", "failed")
+        monkeypatch.setattr("perennial.faults._passed", Counter())
+    (alert,) = place.ledger.alerts("shop")
+    assert (alert.finding.cause, alert.finding.level, alert.opened) == ("retrain", "warning", NEXT)
+    assert "PlantedFault: model.stored" in alert.finding.summary
+    assert alert.finding.command == f"perennial run shop --as-of {NEXT}"
+
+    monkeypatch.delenv("PERENNIAL_FAULT")
+    (record,) = day("shop", NEXT + timedelta(days=2))
+    assert record.retrain in ("promoted", "kept champion")
+    assert check_invariants(place.env) == ()
+
+
+def test_a_lost_model_neither_stops_the_dates_nor_goes_untold(place: Workspace) -> None:
+    """With the champion's bytes damaged, scoring and monitoring fail: each date is delivered and told of once."""
+    from flows.day import day
+
+    for stored in Path(place.env.models).rglob("*"):
+        if stored.is_file():
+            stored.chmod(0o644)
+            stored.write_bytes(b"no model")
+    records = day("shop", NEXT + timedelta(days=1))
+    assert [(r.as_of, r.rung) for r in records] == [
+        (NEXT, "last forecast"),
+        (NEXT + timedelta(days=1), "last forecast"),
+    ]
+    alerts = {one.finding.cause: one for one in place.ledger.alerts("shop")}
+    assert set(alerts) == {"run", "monitor"}
+    assert all(one.finding.level == "critical" and "IntegrityError" in one.finding.summary for one in alerts.values())
+    assert place.ledger.measurement("shop", NEXT) is not None
+
+
+def test_a_source_that_hangs_gives_way_at_the_timeout(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Landing never ends: after `delivery.timeout_s` the ladder takes over, and the lock is free."""
+    from flows.day import day
+
+    path = place.root / "configs" / "shop.yaml"
+    path.write_text(path.read_text() + "delivery: {timeout_s: 10}\n")
+    monkeypatch.setenv("PERENNIAL_FAULT", "landing.appended:sleep")
+    monkeypatch.setattr("perennial.faults._passed", Counter())
+    (record,) = day("shop", NEXT)
+    assert (record.rung, record.rows) == ("stale features", 210)
+    (alert,) = place.ledger.alerts("shop")
+    assert (alert.finding.cause, alert.finding.level) == ("run", "critical")
+    assert "timed out" in alert.finding.summary
+    assert check_invariants(place.env) == ()
+
+
+def test_why_scoring_failed_outlives_an_interruption(place: Workspace) -> None:
+    """A monitor run that is not told why a lower rung served the date takes it from the record."""
+    from flows.day import day
+    from flows.monitor import monitor
+
+    shutil.rmtree(place.root / "data")
+    day("shop", NEXT)
+    before = place.ledger.measurement("shop", NEXT)
+    monitor("shop", NEXT)
+    after = place.ledger.measurement("shop", NEXT)
+    assert before is not None
+    assert after is not None
+    assert after.findings == before.findings
+    assert len(place.ledger.alerts("shop")) == 1
+
+
+def test_trouble_of_a_date_that_was_scored_is_none(place: Workspace) -> None:
+    """Another run that waited in vain does not make a date that the champion published a failed one."""
+    from flows.monitor import monitor
+
+    measured = monitor("shop", shop.AS_OF, trouble="Busy: shop is held by another run")
+    assert measured.findings == ()
+    assert place.ledger.alerts("shop") == ()
+
+
+def test_what_is_owed_does_not_wait_for_a_run_that_holds_the_pipeline(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another run trains for hours, the ladder delivers; that run can record nothing any more."""
+    monkeypatch.setattr("perennial.context._PATIENCE_S", 0.1)
+    with place.ledger.hold("shop", locks=place.home / "locks") as other:
+        with open_run("deliver", "shop", NEXT, overtake=True) as run:
+            published = deliver(run, "Busy: shop is held by another run")
+        with pytest.raises(Fenced):
+            place.ledger.begin_run(other, "retrain", NEXT)
+    assert published.rungs == {"stale_features": 210}
+    with open_run("deliver", "shop", NEXT, overtake=True) as run:  # the lock is as free as before
+        assert run.lease.token == other.token + 2

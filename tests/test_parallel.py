@@ -23,7 +23,8 @@ COMMAND = [sys.executable, "-W", "ignore", "-m", "flows.cli"]
 
 def start(root: Path, *words: str) -> "subprocess.Popen[str]":
     """Start one command as a shell would, in the project's folder."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    left_out = ("PREFECT_", "PYTHONDONTWRITEBYTECODE")  # an installation is compiled
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
     environment |= {"PYTHONPATH": str(shop.ROOT), "OMP_NUM_THREADS": "1"}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([*COMMAND, *words, "--json"], cwd=root, env=environment, text=True, **pipes)  # type: ignore[call-overload,no-any-return]

@@ -120,3 +120,18 @@ def test_a_verdict_is_told_again_after_an_interruption(shop_root: Path) -> None:
     assert again is not None
     assert (again.outcome, again.reason) == ("revert", history[-1].reason)
     assert place.ledger.role_history("shop") == history
+
+
+def test_an_earlier_date_that_is_monitored_again_leaves_later_trials_alone(shop_root: Path) -> None:
+    """The first canary was reverted; looking at its dates again neither fails nor ends the trial of the next one."""
+    place = on_trial(shop_root, "canary", crippled=True)
+    days(place, shop.LATER + timedelta(days=1), 4)
+    first = place.ledger.role_history("shop")[-1].as_of
+    assert place.ledger.in_force("shop", "canary") is None
+    with open_run("retrain", "shop", first + timedelta(days=1), workspace=place) as run:
+        place.ledger.change_role(run.lease, "shop", "canary", 2, as_of=run.as_of, actor="a person", reason="once more")
+    history = place.ledger.role_history("shop")
+    for day in (first, first - timedelta(days=1)):
+        with open_run("monitor", "shop", day, workspace=place) as run:
+            observing.roll_out(run)
+    assert place.ledger.role_history("shop") == history

@@ -1,12 +1,15 @@
 """Runs flows in forked children of a process that has imported everything: a kill and a recovery in seconds.
 
-The process imports and never computes, so that no thread pool exists when it forks. One JSON line in, one out:
+The process imports and never computes, so that no thread pool exists when it forks. The process that makes MLflow's
+aliases follow, which a flow starts and leaves alone, is forked here too, once the flow has ended or was killed. One
+JSON line in, one out:
 ``{"flow": "retrain", "pipeline": "shop", "as_of": "2024-05-19", "env": {...}}`` ->
 ``{"signal": 9, "code": null, "result": null}``.
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import traceback
@@ -15,6 +18,9 @@ from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+WANTED = Path("reconcile")
+"""Below the project: what a process that reconciles was to be given."""
 
 
 class Zygote:
@@ -86,6 +92,7 @@ def main() -> None:
         with os.fdopen(reader) as pipe:
             result = pipe.read()
         _, status = os.waitpid(child, 0)
+        _flip_aliases()
         answer = {
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
             "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
@@ -99,11 +106,12 @@ def _work(order: dict[str, Any], writer: int) -> None:
     code = 1
     try:
         os.environ.update(order["env"])
-        from flows import day
+        from perennial.registry import projection
+
+        projection.subprocess.Popen = Later  # type: ignore[assignment,misc]
         from perennial.contracts import to_json
 
-        flow = {"retrain": day.retrain, "score": day.score, "monitor": day.monitor, "day": day.day}[order["flow"]]
-        record = flow(order["pipeline"], date.fromisoformat(order["as_of"]))
+        record = _do(order["flow"], order["pipeline"], date.fromisoformat(order["as_of"]))
         os.write(writer, json.dumps(to_json(record)).encode())
         code = 0
     except BaseException as error:
@@ -112,6 +120,51 @@ def _work(order: dict[str, Any], writer: int) -> None:
         raise
     finally:
         os._exit(code)
+
+
+class Later:
+    """Stands for a process that is to reconcile: keeps what it is to read, see :func:`_flip_aliases`."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        WANTED.mkdir(exist_ok=True)
+        text = json.dumps(dict(os.environ))
+        (WANTED / "environ").write_text(text)
+        self.stdin = (WANTED / "stdin").open("wb")
+
+    def wait(self) -> int:
+        """Say that it has ended."""
+        return 0
+
+
+def _flip_aliases() -> None:
+    """Do what the processes that were started meanwhile would do, all at once: they all do the same."""
+    if not WANTED.exists():
+        return
+    child = os.fork()
+    if child == 0:
+        try:
+            os.environ.update(json.loads((WANTED / "environ").read_text()))
+            from perennial.registry import projection
+
+            sys.stdin = (WANTED / "stdin").open(encoding="utf-8")
+            projection.main()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    shutil.rmtree(WANTED)
+
+
+def _do(name: str, pipeline: str, as_of: date) -> Any:
+    """Run a flow, or what a person may do to a model as the shell's command does it."""
+    from flows import day
+    from perennial import lifecycle
+    from perennial.context import Workspace
+
+    if name in ("approve", "rollback"):
+        act = {"approve": lifecycle.approve, "rollback": lifecycle.roll_back}[name]
+        return act(Workspace.open(), pipeline, actor="somebody", reason="a test")
+    flows = {"retrain": day.retrain, "score": day.score, "monitor": day.monitor, "day": day.day}
+    return flows[name](pipeline, as_of)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import Field
+
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic_core import CoreSchema
@@ -25,16 +27,15 @@ def names(root: Path, folder: str = "configs") -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class MayBeEmpty:
-    """Marks a parameter that may be ``None``: its form is that of the other type, left empty.
+    """Marks a setting within a parameter that may be ``None``: its form is that of the other type, left empty.
 
-    A schema that offers "null" beside it makes people choose between types before they see a field.
+    A schema that offers "null" beside it makes people choose between types before they see a field. Not for the
+    parameters themselves: their default of null stays in the schema, and Prefect's form sends it back.
     """
-
-    pattern: str = ""
 
     def __get_pydantic_json_schema__(self, core: "CoreSchema", handler: "GetJsonSchemaHandler") -> dict[str, Any]:
         """Return the schema of the type that is not null."""
-        return {**_filled(handler(core)), **({"pattern": self.pattern} if self.pattern else {})}
+        return _filled(handler(core))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Named:
     def __get_pydantic_json_schema__(self, core: "CoreSchema", handler: "GetJsonSchemaHandler") -> dict[str, Any]:
         """Return the schema of a text with the names to choose from."""
         found = list(names(Path.cwd(), self.folder))
-        return {**_filled(handler(core)), **({"enum": found} if found else {})}
+        return {**handler(core), **({"enum": found} if found else {})}
 
 
 def _filled(schema: dict[str, Any]) -> dict[str, Any]:
@@ -56,6 +57,6 @@ def _filled(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 PipelineChoice = Annotated[str, Named("configs")]
-EnvironmentChoice = Annotated[str | None, Named("configs/environments")]
-Day = Annotated[date | None, MayBeEmpty(DAY)]
+EnvironmentChoice = Annotated[str, Named("configs/environments")] | None
+Day = Annotated[date, Field(json_schema_extra={"pattern": DAY})] | None
 Number = Annotated[int | None, MayBeEmpty()]

@@ -1,6 +1,7 @@
 """Rules of a pipeline that span several sections, each checked before any data is read."""
 
 from collections.abc import Iterator
+from functools import cache
 from zoneinfo import available_timezones
 
 from perennial.config.models import Pipeline, Table
@@ -17,7 +18,7 @@ OWN_TABLES = ("quarantine", "predictions", "beside", "inputs")
 
 def problems(config: Pipeline, document: Document) -> list[Problem]:
     """Return everything in which the sections of a pipeline contradict one another."""
-    rules = (_kind, _columns, _times, _model, _evaluation, _gates, _daily)
+    rules = (_kind, _columns, _privacy, _times, _model, _evaluation, _gates, _daily)
     return [document.problem(place, message) for rule in rules for place, message in rule(config)]
 
 
@@ -40,6 +41,12 @@ def _columns(config: Pipeline) -> Iterator[Finding]:
     yield from _reserved(("data",), config.data)
 
 
+def _privacy(config: Pipeline) -> Iterator[Finding]:
+    tables = (config.data, *config.known.values())
+    columns = [ENTITY, *(column for table in tables for column in table.columns.extra)]
+    yield from unknown(("privacy", "identifiers"), config.privacy.identifiers, columns, "`entity` and columns.extra")
+
+
 def _reserved(place: Place, table: Table) -> Iterator[Finding]:
     for column in sorted(RESERVED & set(table.columns.extra)):
         yield (*place, "columns", "extra", column), "is the name of a column that every table has; rename it"
@@ -53,7 +60,13 @@ def _times(config: Pipeline) -> Iterator[Finding]:
     if low is not None and high is not None and low > high:
         yield ("guards", "min_value"), f"min_value {low:g} lies above max_value {high:g}; every row would fail"
     if config.timezone != "UTC":
-        yield from choice(("timezone",), config.timezone, available_timezones(), "the time-zone database")
+        yield from choice(("timezone",), config.timezone, _zones(), "the time-zone database")
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Ask once: the standard library walks its folders each time."""
+    return frozenset(available_timezones())
 
 
 def _model(config: Pipeline) -> Iterator[Finding]:

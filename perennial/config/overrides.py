@@ -5,20 +5,29 @@ pipeline's file, where it is reviewed: nobody talks a weak model through its gat
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
-from perennial.config.choices import MayBeEmpty, Number
+from perennial.config.choices import Number
 from perennial.config.section import Section
 from perennial.errors import ConfigError, sample
 
 PREFIX = "model."
 
 
+def _without_null(schema: dict[str, Any]) -> None:
+    """Drop defaults of null: a form would send them back for each field that was left empty, and be refused."""
+    for field in schema["properties"].values():
+        if field.get("default", ...) is None:
+            del field["default"]
+
+
 class Overrides(Section):
     """Settings of `model` for this run alone. What is left empty stays as the pipeline's file has it."""
+
+    model_config = ConfigDict(json_schema_extra=_without_null)
 
     seed: Number = Field(None, ge=0, lt=2**31, description="Another seed: another draw of rows, another fit.")
     rows: Number = Field(None, ge=1_000, description="Training rows drawn at random.")
@@ -43,7 +52,7 @@ class Overrides(Section):
         return {**settings, "model": {**before, **params, **given}}
 
 
-OfOneRun = Annotated[Overrides | None, MayBeEmpty()]
+OfOneRun = Overrides | None
 
 
 def parse(words: Iterable[str]) -> Overrides | None:

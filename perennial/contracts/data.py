@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pyarrow as pa
+if TYPE_CHECKING:  # commands that ask the ledger alone need neither
+    import pyarrow as pa
+
 
 ENTITY = "entity"
 """Column: what is forecast, for example a product in a store. String, never null."""
@@ -149,7 +151,7 @@ class TablePin:
     landings: tuple[str, ...]
 
 
-Read = Callable[[TablePin], Iterator[pa.RecordBatch]]
+Read = Callable[[TablePin], "Iterator[pa.RecordBatch]"]
 """Yields the visible rows of one pinned table."""
 
 

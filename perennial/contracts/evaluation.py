@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
+if TYPE_CHECKING:  # commands that ask the ledger alone need neither
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,25 +104,25 @@ class TestRows:
 
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
-    entities: npt.NDArray[np.str_]
-    entity: npt.NDArray[np.int32]
-    window: npt.NDArray[np.int16]
-    horizon: npt.NDArray[np.int16]
-    day: npt.NDArray[np.int32]
-    y: npt.NDArray[np.float32]
-    forecasts: Mapping[str, npt.NDArray[np.float32]]
+    entities: "npt.NDArray[np.str_]"
+    entity: "npt.NDArray[np.int32]"
+    window: "npt.NDArray[np.int16]"
+    horizon: "npt.NDArray[np.int16]"
+    day: "npt.NDArray[np.int32]"
+    y: "npt.NDArray[np.float32]"
+    forecasts: "Mapping[str, npt.NDArray[np.float32]]"
     levels: tuple[float, ...]
-    quantiles: Mapping[str, npt.NDArray[np.float32]]
-    scale_abs: npt.NDArray[np.float64]
-    scale_sq: npt.NDArray[np.float64]
-    weight: npt.NDArray[np.float64]
-    slices: Mapping[str, npt.NDArray[np.str_]]
-    groups: Mapping[str, npt.NDArray[np.int32]]
-    group_scale_sq: Mapping[str, npt.NDArray[np.float64]]
+    quantiles: "Mapping[str, npt.NDArray[np.float32]]"
+    scale_abs: "npt.NDArray[np.float64]"
+    scale_sq: "npt.NDArray[np.float64]"
+    weight: "npt.NDArray[np.float64]"
+    slices: "Mapping[str, npt.NDArray[np.str_]]"
+    groups: "Mapping[str, npt.NDArray[np.int32]]"
+    group_scale_sq: "Mapping[str, npt.NDArray[np.float64]]"
     kind: str = "forecast"
-    cluster: npt.NDArray[np.int32] | None = None
-    extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-    sets: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    cluster: "npt.NDArray[np.int32] | None" = None
+    extra: "Mapping[str, npt.NDArray[Any]]" = field(default_factory=dict)
+    sets: "Mapping[str, npt.NDArray[np.bool_]]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +165,7 @@ class Evaluation:
 
     scores: tuple[Score, ...]
     rows: TestRows
-    per_entity: pa.Table
+    per_entity: "pa.Table"
     charts: tuple[Chart, ...]
 
     def value(self, contender: str, metric: str, part: str = "overall", key: str = "") -> float:

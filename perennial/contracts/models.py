@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal, get_args
-
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from perennial.contracts.data import StoredFile
 from perennial.contracts.evaluation import Score, Verdict
+
+if TYPE_CHECKING:  # commands that ask the ledger alone need neither
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
 
 Role = Literal["champion", "canary", "shadow"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -49,7 +50,7 @@ class Training:
     features: tuple[str, ...]
     importance: Mapping[str, float]
     mode: Literal["refit", "update"]
-    example: npt.NDArray[np.float32] | None = None
+    example: "npt.NDArray[np.float32] | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +121,9 @@ class Forecasts:
         inputs: What the champion's model was given, for some entities; ``None`` if no model was asked.
     """
 
-    published: pa.Table
-    beside: pa.Table | None = None
-    inputs: pa.Table | None = None
+    published: "pa.Table"
+    beside: "pa.Table | None" = None
+    inputs: "pa.Table | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

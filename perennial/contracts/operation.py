@@ -10,8 +10,9 @@ from perennial.contracts.evaluation import Score
 Level = Literal["info", "warning", "critical"]
 """How bad: recorded only, told, or somebody is woken."""
 Cause = Literal[
-    "accuracy", "data", "drift", "skew", "stale_model", "stale_data", "fallback", "late", "cost", "canary", "run"
-]
+    "accuracy", "data", "drift", "skew", "stale_model", "stale_data", "fallback", "late", "cost", "canary", "run",
+    "monitor", "retrain",
+]  # fmt: skip
 Health = Literal["healthy", "degraded", "unknown"]
 
 

@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from perennial.contracts import TestRows
     from perennial.evaluation.metrics import AnyMetric
 
 _MODULES = {
     "forecast": "perennial.evaluation.metrics",
+    "anomaly": "perennial.evaluation.detection",
     "classify": "perennial.evaluation.classification",
     "recommend": "perennial.evaluation.recommending",
 }
@@ -43,7 +44,7 @@ def usual(kind: str) -> str:
     return str(_module(kind).USUAL)
 
 
-def losses(rows: "TestRows", contender: str) -> npt.NDArray[np.float64]:
+def losses(rows: "TestRows", contender: str) -> "npt.NDArray[np.float64]":
     """Return a contender's loss on each row, by which a version on trial is compared; lower is better."""
     found: npt.NDArray[np.float64] = _module(rows.kind).losses(rows, contender)
     return found

@@ -51,7 +51,7 @@ def read_events(cfg: Pipeline, snapshot: Snapshot, read: Read) -> Events:
         TrainingError: There is no row, or a column is not of the kind that is needed.
     """
     settings = cfg.classify
-    ids, texts = _Names(), {name: _Names() for name in settings.texts()}
+    ids, texts = _Names(), {name: _Names() for name in texts_of(cfg)}
     columns: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in (TARGET, *settings.numbers())}
     days, stamps = [], []
     for batch in read(snapshot.main):
@@ -80,6 +80,13 @@ def read_events(cfg: Pipeline, snapshot: Snapshot, read: Read) -> Events:
         labels={name: one.labels(order) for name, one in texts.items()},
         as_of=epoch_day(snapshot.as_of),
     )
+
+
+def texts_of(cfg: Pipeline) -> tuple[str, ...]:
+    """Return the text columns that are needed: of the features, the unit, slices and cohorts."""
+    gated = (gate.slices for gate in cfg.gates if gate.slices)
+    more = (*cfg.evaluation.slices, *gated, *((cfg.rollout.by,) if cfg.rollout.by else ()))
+    return tuple(sorted({*cfg.classify.texts(), *more}))
 
 
 def _order(

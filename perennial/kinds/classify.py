@@ -6,40 +6,39 @@ before them as labels were late then: nobody is judged on what could not have be
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from perennial.config.models import Pipeline
-from perennial.config.section import flat
-from perennial.contracts import ENTITY, TIME, Evaluation, Read, Snapshot, Split, TestRows, Training, Window
+from perennial.contracts import ENTITY, TIME, Evaluation, Read, Snapshot, Split, TestRows, Training
 from perennial.errors import ConfigError, TrainingError
+from perennial.evaluation.clinicalcharts import charts
+from perennial.evaluation.metrics import main
 from perennial.evaluation.scores import per_entity, score
 from perennial.features.events import Events, feature_names
 from perennial.features.eventtable import read_events
-from perennial.features.panel import EPOCH, epoch_day
+from perennial.features.panel import epoch_day
 from perennial.kinds.base import Fitted
-from perennial.kinds.eventrows import Rows, blocked, naive_risk, reliability_chart, rows_of
-from perennial.models import classifiers
-from perennial.models.decisions import calibrate, cheapest_threshold, fit_calibration
+from perennial.kinds.eventfit import both, fit, flat_settings, recipes, settle
+from perennial.kinds.eventrows import Rows, costs, naive_risk, rows_of
+from perennial.kinds.eventsets import judged_in_sets
+from perennial.kinds.eventsplit import apart, base_rate_of, judged, to_score, training_rows, windows_of
 from perennial.models.eventclassifier import EventClassifier
 
 __all__ = ["backtest", "check", "evaluate", "inputs", "load", "mature", "moved", "naive", "predict", "split", "train"]
 __all__ += ["units"]
 
 EXAMPLE_ROWS = 5
-SEEDS = 2**31
 
 
 def check(cfg: Pipeline) -> None:
     """Refuse parameters that an estimator does not have, and modes that only forecasts have."""
     if cfg.model.mode != "refit":
         raise ConfigError(f"model.mode: {cfg.model.mode!r} is not possible for kind classify; use 'refit'")
-    _recipes(cfg)
+    recipes(cfg)
 
 
 def load(cfg: Pipeline, snapshot: Snapshot, read: Read) -> Events:
@@ -53,7 +52,7 @@ def split(data: Events, cfg: Pipeline) -> Split:
     Raises:
         TrainingError: There are fewer labelled days than are held out.
     """
-    made = _split(cfg, data.as_of, data)
+    made = windows_of(cfg, data.as_of, data)
     if not (data.day <= epoch_day(made.train_end)).any():
         raise TrainingError(
             f"{cfg.pipeline}: no event up to {made.train_end}, where training would end: {cfg.split.holdout} days are "
@@ -71,7 +70,7 @@ def train(data: Events, split: Split, cfg: Pipeline, *, champion: EventClassifie
     """
     del champion  # always fitted anew
     rng = np.random.default_rng(cfg.model.seed)
-    rows = _training_rows(data, split, cfg)
+    rows = training_rows(data, split, cfg)
     chosen = np.sort(rng.choice(rows, min(cfg.model.rows, len(rows)), replace=False))
     model = EventClassifier(
         settings=cfg.classify.model_dump_json(),
@@ -82,17 +81,17 @@ def train(data: Events, split: Split, cfg: Pipeline, *, champion: EventClassifie
     )
     X = model.design(data, chosen)
     held = data.day[chosen] > epoch_day(split.train_end) - cfg.classify.calibration_days
-    before = data.day[chosen] <= epoch_day(split.train_end) - _apart(cfg) - cfg.classify.calibration_days
-    if _both(data.y[chosen[before]]) and _both(data.y[chosen[held]]):
-        model.members, _ = _fit(X[before], data.y[chosen[before]], cfg, threads)
-        _settle(model, X[held], data, chosen[held], cfg, threads)
+    before = data.day[chosen] <= epoch_day(split.train_end) - apart(cfg) - cfg.classify.calibration_days
+    if both(data.y[chosen[before]]) and both(data.y[chosen[held]]):
+        model.members, _ = fit(X[before], data.y[chosen[before]], cfg, threads)
+        settle(model, X[held], data, chosen[held], cfg, threads)
     else:
-        cost = _costs(data, chosen, cfg)
+        cost = costs(data, cfg, chosen)
         model.threshold = float(cost[0].mean() / max(cost[0].mean() + cost[1].mean(), 1e-12)) if len(chosen) else 0.5
-    model.members, gains = _fit(X, data.y[chosen], cfg, threads)
+    model.members, gains = fit(X, data.y[chosen], cfg, threads)
     total = gains.sum()
     training = Training(
-        params={**_flat(cfg), "threshold": model.threshold, "calibration.slope": model.slope},
+        params={**flat_settings(cfg), "threshold": model.threshold, "calibration.slope": model.slope},
         rows=len(chosen),
         features=tuple(model.features),
         importance=dict(zip(model.features, (gains / total).tolist(), strict=True)) if total > 0 else {},
@@ -108,7 +107,7 @@ def evaluate(
     """Score the models and the naive contenders on the events of the test windows."""
     rows = _tested(data, split, cfg, models, threads)
     return Evaluation(
-        scores=score(rows, cfg.evaluation), rows=rows, per_entity=per_entity(rows), charts=reliability_chart(rows)
+        scores=score(rows, cfg.evaluation), rows=rows, per_entity=per_entity(main(rows)), charts=charts(rows)
     )
 
 
@@ -119,14 +118,14 @@ def predict(data: Events, cfg: Pipeline, model: EventClassifier, *, threads: int
         A batch with ``entity``, ``ds``, ``horizon`` (int16; 1 for the as-of date, 2 for the day before), ``y_hat``
         (float32, the probability) and ``alert`` (float32, 1 from the threshold on).
     """
-    rows = _to_score(data, cfg, data.as_of)
+    rows = to_score(data, cfg, data.as_of)
     risk = model.risk(model.design(data, rows), threads)
     yield _batch(data, rows, risk, risk >= model.threshold, data.as_of)
 
 
 def backtest(data: Events, cfg: Pipeline, model: EventClassifier, as_of: date, *, threads: int) -> TestRows:
     """Score again, as contender ``served``, what a version of ``as_of`` was judged on."""
-    made = _split(cfg, epoch_day(as_of), data)
+    made = windows_of(cfg, epoch_day(as_of), data)
     return _tested(data, made, cfg, {"served": model}, threads)
 
 
@@ -151,13 +150,13 @@ def mature(data: Events, cfg: Pipeline, published: pa.Table) -> TestRows:
     _, window = np.unique(as_of[order], return_inverse=True)
     asked = Rows(at=at[order], window=window.astype(np.int16), horizon=(1 + as_of - day)[order].astype(np.int16))
     y_hat = published["y_hat"].to_numpy().astype(np.float32)[order]
-    return rows_of(data, cfg, asked, {"served": y_hat}, {}, base_rate=_base_rate(data, cfg, data.as_of))
+    return rows_of(data, cfg, asked, {"served": y_hat}, {}, base_rate=base_rate_of(data, cfg, data.as_of))
 
 
 def inputs(data: Events, cfg: Pipeline, model: EventClassifier, as_of: date, *, threads: int) -> pa.Table:
     """Return the model's input for the events that were scored on ``as_of``: ``entity`` and a column a feature."""
     del threads
-    rows = _to_score(data, cfg, min(epoch_day(as_of), data.as_of))
+    rows = to_score(data, cfg, min(epoch_day(as_of), data.as_of))
     X = model.design(data, rows)
     columns = {name: pa.array(np.ascontiguousarray(X[:, k])) for k, name in enumerate(model.features)}
     return pa.table({ENTITY: pa.array(data.ids[rows].tolist(), pa.string())} | columns)
@@ -166,11 +165,11 @@ def inputs(data: Events, cfg: Pipeline, model: EventClassifier, as_of: date, *, 
 def naive(data: Events, cfg: Pipeline, as_of: date) -> Iterator[pa.RecordBatch]:
     """Yield the smoothed known share of positives of each event's units, for the events of ``as_of``."""
     day = epoch_day(as_of)
-    rows = _to_score(data, cfg, day)
+    rows = to_score(data, cfg, day)
     if not len(rows):
         raise TrainingError(f"{cfg.pipeline}: no event is known on {as_of}")
-    risk = naive_risk(data, cfg, rows, _base_rate(data, cfg, day))
-    cost = _costs(data, rows, cfg)
+    risk = naive_risk(data, cfg, rows, base_rate_of(data, cfg, day))
+    cost = costs(data, cfg, rows)
     yield _batch(data, rows, risk.astype(np.float32), risk * cost[1] > (1 - risk) * cost[0], day)
 
 
@@ -196,148 +195,19 @@ def units(data: Events, cfg: Pipeline, as_of: date) -> pa.Table:
     return pa.table({ENTITY: data.ids.tolist(), "unit": unit.tolist(), "size": size})
 
 
-# --- which events ------------------------------------------------------------------------------------------
-
-
-def _apart(cfg: Pipeline) -> int:
-    """Return the days between the last trained event and the first one judged."""
-    return max(cfg.classify.label_delay_days, 1) + cfg.split.gap
-
-
-def _split(cfg: Pipeline, as_of: int, data: Events) -> Split:
-    last = as_of - cfg.classify.label_delay_days  # the last day whose labels are known
-    first = last - cfg.split.holdout + 1
-    end = first - _apart(cfg)
-    known = set(np.unique(_unit_codes(data, cfg)[data.day <= end]).tolist()) if cfg.classify.unit else set()
-    unit_names = data.labels[cfg.classify.unit].names if cfg.classify.unit else ()
-    return Split(
-        train_end=EPOCH + timedelta(days=end),
-        windows=tuple(
-            Window(origin=EPOCH + timedelta(days=day - 1), horizon=min(cfg.split.step, last - day + 1))
-            for day in range(first, last + 1, cfg.split.step)
-        ),
-        entities=len(unit_names) or len(data),
-        new_entities=tuple(name for code, name in enumerate(unit_names) if code not in known),
-    )
-
-
-def _unit_codes(data: Events, cfg: Pipeline) -> npt.NDArray[np.intp]:
-    if cfg.classify.unit is None:
-        return np.arange(len(data))
-    codes = data.labels[cfg.classify.unit].codes.astype(np.intp)
-    return np.where(codes >= 0, codes, len(data.labels[cfg.classify.unit].names) + np.arange(len(data)))
-
-
-def _training_rows(data: Events, split: Split, cfg: Pipeline) -> npt.NDArray[np.intp]:
-    end = epoch_day(split.train_end)
-    keep = data.known(cfg.classify.label_delay_days) & (data.day <= end) & (data.day > end - cfg.model.history_days)
-    if cfg.classify.apart:
-        unit = _unit_codes(data, cfg)
-        keep &= ~np.isin(unit, unit[_judged(data, split, cfg).at])
-    return np.flatnonzero(keep)
-
-
-def _judged(data: Events, split: Split, cfg: Pipeline) -> Rows:
-    """Return the labelled events of the test windows; those of units that were blocked by then are left out."""
-    day = data.day
-    begin = np.array([epoch_day(one.origin) + 1 for one in split.windows], dtype=np.int64)
-    last = epoch_day(split.windows[-1].origin) + split.windows[-1].horizon if split.windows else -1
-    inside = (day >= begin[0]) & (day <= last) if len(begin) else np.zeros(len(day), dtype=np.bool_)
-    keep = inside & data.known(cfg.classify.label_delay_days) & ~blocked(data, cfg)
-    at = np.flatnonzero(keep)
-    window = np.searchsorted(begin, day[at], side="right") - 1
-    horizon = np.ones(len(at), dtype=np.int16)
-    return Rows(at=at, window=window.astype(np.int16), horizon=horizon)
-
-
-def _to_score(data: Events, cfg: Pipeline, as_of: int) -> npt.NDArray[np.intp]:
-    day = data.day
-    return np.flatnonzero((day > as_of - cfg.classify.score_days) & (day <= as_of) & ~blocked(data, cfg))
-
-
-def _base_rate(data: Events, cfg: Pipeline, as_of: int) -> float:
-    known = data.known(cfg.classify.label_delay_days, as_of)
-    return float(data.y[known].mean()) if known.any() else 0.0
-
-
-# --- fitting -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Recipe:
-    estimator: str
-    params: dict[str, Any]
-    bags: int
-
-
-def _recipes(cfg: Pipeline) -> list[_Recipe]:
-    first = _Recipe(
-        estimator=cfg.model.estimator,
-        params=classifiers.parameters(cfg.model.estimator, cfg.model.params),
-        bags=cfg.model.bags,
-    )
-    more = [
-        _Recipe(estimator=one.estimator, params=classifiers.parameters(one.estimator, one.params), bags=1)
-        for one in cfg.classify.blend
-    ]
-    return [first, *more]
-
-
-def _fit(
-    X: npt.NDArray[np.float32], y: npt.NDArray[np.float64], cfg: Pipeline, threads: int
-) -> tuple[list[list[Any]], npt.NDArray[np.float64]]:
-    """Fit every member; return them by estimator, and the shares of gain of the features, added up."""
-    groups, gains = [], np.zeros(X.shape[1])
-    for recipe in _recipes(cfg):
-        group = []
-        for bag in range(recipe.bags):
-            seed = (cfg.model.seed + bag) % SEEDS
-            member, gain = classifiers.fit(recipe.estimator, recipe.params, X, y, seed=seed, threads=threads)
-            group.append(member)
-            gains += gain / max(gain.sum(), 1e-300)
-        groups.append(group)
-    return groups, gains
-
-
-def _settle(
-    model: EventClassifier,
-    X: npt.NDArray[np.float32],
-    data: Events,
-    rows: npt.NDArray[np.intp],
-    cfg: Pipeline,
-    threads: int,
-) -> None:
-    """Set calibration and threshold by labelled events that the members have not seen."""
-    raw = model.score(X, threads)
-    model.slope, model.intercept = fit_calibration(data.y[rows], raw)
-    risk = calibrate(raw, model.slope, model.intercept)
-    model.threshold = cheapest_threshold(data.y[rows], risk, *_costs(data, rows, cfg))
-
-
-def _costs(data: Events, rows: npt.NDArray[np.intp], cfg: Pipeline) -> tuple[Any, Any]:
-    from perennial.kinds.eventrows import costs
-
-    return costs(data, cfg, rows)
-
-
-def _both(y: npt.NDArray[np.float64]) -> bool:
-    return bool(len(y)) and y.min() != y.max()
-
-
-def _flat(cfg: Pipeline) -> dict[str, str | int | float | bool]:
-    settings = {**flat(cfg.model, "model."), **flat(cfg.classify, "classify.")}
-    return {key: value if isinstance(value, int | float | bool) else str(value) for key, value in settings.items()}
-
-
 # --- scoring -----------------------------------------------------------------------------------------------
 
 
 def _tested(data: Events, split: Split, cfg: Pipeline, models: Mapping[str, EventClassifier], threads: int) -> TestRows:
-    asked = _judged(data, split, cfg)
-    forecasts = {name: model.risk(model.design(data, asked.at), threads) for name, model in models.items()}
-    alerts = {name: forecasts[name] >= model.threshold for name, model in models.items()}
-    base_rate = _base_rate(data, cfg, epoch_day(split.train_end) + cfg.classify.label_delay_days)
-    return rows_of(data, cfg, asked, forecasts, alerts, base_rate=base_rate)
+    asked = judged(data, split, cfg)
+    base_rate = base_rate_of(data, cfg, epoch_day(split.train_end) + cfg.classify.label_delay_days)
+
+    def scored(events: Events) -> TestRows:
+        forecasts = {name: model.risk(model.design(events, asked.at), threads) for name, model in models.items()}
+        alerts = {name: forecasts[name] >= model.threshold for name, model in models.items()}
+        return rows_of(events, cfg, asked, forecasts, alerts, base_rate=base_rate)
+
+    return judged_in_sets(data, asked.at, cfg.classify.evaluation_sets, scored)
 
 
 def _batch(

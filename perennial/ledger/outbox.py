@@ -84,8 +84,10 @@ class DeliveryFacts(Store):
         found = select(outbox).where(outbox.c.sent_at.is_(None))
         if topic is not None:
             found = found.where(outbox.c.topic == topic)
-        if due:
-            found = found.where(outbox.c.due_at <= self._now())
+        if due:  # beyond the longest back-off: the clock was set back meanwhile
+            now = self._now()
+            late = outbox.c.due_at > now + timedelta(seconds=_MAX_BACKOFF_S)
+            found = found.where((outbox.c.due_at <= now) | late)
         return tuple(
             Event(**{**{n: row[n] for n in Event.__dataclass_fields__}, "payload": json.loads(row["payload"])})
             for row in self._rows(found.order_by(outbox.c.id))

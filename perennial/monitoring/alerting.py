@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LATE: Cause = "late"
 """Belongs to :mod:`perennial.monitoring.watch`, another process."""
+BLIND: Cause = "monitor"
+"""The monitor run failed: nothing is known of the other causes."""
 SAME_EVENT: dict[Cause, frozenset[Cause]] = {
     "fallback": frozenset({"data", "run"}),
     "stale_data": frozenset({"data", "run"}),
@@ -67,4 +69,6 @@ def alert_of(pipeline: str, owner: str, day: date, finding: Finding) -> Alert:
 
 
 def _cleared(cause: Cause, dates: Sequence[Measurement]) -> bool:
-    return not any(one.cause == cause and one.level != "info" for day in dates for one in day.findings)
+    """Return whether a cause stayed away; a date that could not be measured is no proof of that."""
+    present = {cause, BLIND}
+    return not any(one.cause in present and one.level != "info" for day in dates for one in day.findings)
