@@ -55,10 +55,18 @@ def run_flow(
 def open_workspace(env: str | None) -> "Iterator[Workspace]":
     """Open the workspace; a deliberate error inside becomes one paragraph on standard error and exit code 1."""
     from perennial.context import Workspace
+
+    with in_a_paragraph():
+        yield Workspace.open(env)
+
+
+@contextmanager
+def in_a_paragraph() -> Iterator[None]:
+    """Turn a deliberate error inside into one paragraph on standard error and exit code 1."""
     from perennial.errors import PerennialError
 
     try:
-        yield Workspace.open(env)
+        yield
     except PerennialError as error:
         complain(f"{type(error).__name__}: {error}")
         raise typer.Exit(1) from error
