@@ -103,6 +103,11 @@ def put(line: Any) -> None:
     Console(width=None if sys.stdout.isatty() else 110, highlight=False, soft_wrap=not sys.stdout.isatty()).print(line)
 
 
+def put_text(text: str) -> None:
+    """Write a document to standard output as it stands: nothing in it is markup for a terminal."""
+    sys.stdout.write(text)
+
+
 def silent(_line: Any) -> None:
     """Say nothing: the caller wants JSON alone."""
 
