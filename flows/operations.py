@@ -1,5 +1,7 @@
 """Commands of daily operation: a business date, what was measured, what a person decides, the servers."""
 
+from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,8 +13,10 @@ from flows.shell import (
     ModelName,
     PipelineName,
     Reason,
+    in_a_paragraph,
     open_workspace,
     put,
+    put_text,
     run_flow,
     say,
     show,
@@ -159,6 +163,50 @@ def deployments(env: Env = "production", as_json: AsJson = False) -> None:
         path.write_text(prefect.text(described), encoding="utf-8")
         count = len(described["deployments"])
         show({"file": str(path), "deployments": count}, as_json, lambda: (f"{prefect.FILE}: {count} deployments",))
+
+
+@app.command(epilog="Example: perennial ci --base origin/main --out verdict.md")
+def ci(
+    base: Annotated[str, typer.Option("--base", help="Revision to compare the files as they are now with.")],
+    pipeline: Annotated[list[str] | None, typer.Option("--pipeline", help="Only this one; may be repeated.")] = None,
+    excuse: Annotated[
+        list[str] | None,
+        typer.Option("--excuse", help="This pipeline may lack its data, or a base to compare with; may be repeated."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File for the Markdown; default: standard output.")] = None,
+    reports: Annotated[Path | None, typer.Option("--reports", help="Folder for the candidates' reports.")] = None,
+    as_of: AsOf = None,
+    env: Env = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a change as code is: retrain what it changes, judge it against the base's model; exit 1 if it is refused.
+
+    Everything happens in a scratch workspace: what is in force is neither read nor touched.
+    """
+    from flows import ci as change
+    from perennial.context import project_root
+    from perennial.durable import write_atomically
+    from perennial.reports.pullrequest import render_change
+
+    with in_a_paragraph():
+        request = change.Request(
+            base=base,
+            pipelines=tuple(pipeline or ()),
+            excused=tuple(excuse or ()),
+            as_of=as_of.date() if isinstance(as_of, datetime) else as_of,
+            environment=env,
+            reports=reports,
+        )
+        outcome = change.check(project_root(Path.cwd()), request, say)
+        text = render_change(outcome)
+        if out:
+            write_atomically(out, text.encode(), 0o644)
+        if as_json:
+            show(outcome, as_json, lambda: ())
+        elif not out:
+            put_text(text)
+        if not outcome.passed:
+            raise typer.Exit(1)
 
 
 @app.command(epilog="Example: perennial up --env local")

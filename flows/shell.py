@@ -55,10 +55,18 @@ def run_flow(
 def open_workspace(env: str | None) -> "Iterator[Workspace]":
     """Open the workspace; a deliberate error inside becomes one paragraph on standard error and exit code 1."""
     from perennial.context import Workspace
+
+    with in_a_paragraph():
+        yield Workspace.open(env)
+
+
+@contextmanager
+def in_a_paragraph() -> Iterator[None]:
+    """Turn a deliberate error inside into one paragraph on standard error and exit code 1."""
     from perennial.errors import PerennialError
 
     try:
-        yield Workspace.open(env)
+        yield
     except PerennialError as error:
         complain(f"{type(error).__name__}: {error}")
         raise typer.Exit(1) from error
@@ -93,6 +101,11 @@ def put(line: Any) -> None:
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else 110, highlight=False, soft_wrap=not sys.stdout.isatty()).print(line)
+
+
+def put_text(text: str) -> None:
+    """Write a document to standard output as it stands: nothing in it is markup for a terminal."""
+    sys.stdout.write(text)
 
 
 def silent(_line: Any) -> None:

@@ -45,7 +45,7 @@ class Workspace:
         Raises:
             ConfigError: No such folder, or its environment file is not valid.
         """
-        found = root or _project_root(Path.cwd())
+        found = root or project_root(Path.cwd())
         return cls(found, load_environment(environment, found))
 
     @property
@@ -240,7 +240,12 @@ def peak_mib() -> float:
     return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
-def _project_root(start: Path) -> Path:
+def project_root(start: Path) -> Path:
+    """Return the nearest folder from ``start`` upward that has a ``configs`` folder.
+
+    Raises:
+        ConfigError: There is none.
+    """
     for folder in (start, *start.parents):
         if (folder / "configs").is_dir():
             return folder

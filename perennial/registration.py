@@ -147,7 +147,7 @@ def register(
         champion=_champion(run),
         summary=decision.summary + before,
         report=_relative(run, page / PAGE),
-        scores=tuple(s for s in scores.scores if s.part == "overall"),
+        scores=tuple(s for s in scores.scores if s.part in ("overall", "set")),
         verdicts=decision.verdicts,
         seconds=dict(run.seconds),
         peak_mib=peak_mib(),
