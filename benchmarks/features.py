@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.trees import panel_of
-from perennial.config.models import Forecast
+from perennial.config.forecast import Forecast
 from perennial.features import Panel, Rows, design
 from perennial.features.design import QUIET, history_names
 from perennial.features.kernels import OLD

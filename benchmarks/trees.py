@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from perennial.config.models import Forecast
+from perennial.config.forecast import Forecast
 from perennial.features import Labels, Panel, Rows, design, feature_names
 from perennial.features.panel import Floats, grid
 from perennial.models.trees import compile_forest

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from perennial.config import classify, forecast, replenish  # noqa: E402
 from perennial.config import models as config  # noqa: E402
 from perennial.config.section import Section  # noqa: E402
 
@@ -28,9 +29,18 @@ SECTIONS = (
     ("`source` with `type: files`", config.FileSource),
     ("`source` with `type: s3`", config.S3Source),
     ("`source` with `type: sql`", config.SqlSource),
+    ("`source` with `type: predictions`", config.PredictionsSource),
     ("`guards`", config.Guards),
-    ("`forecast`", config.Forecast),
-    ("`forecast.features`", config.Features),
+    ("`forecast`, with `kind: forecast`", forecast.Forecast),
+    ("`forecast.features`", forecast.Features),
+    ("`forecast.stockouts`", forecast.Stockouts),
+    ("`classify`, with `kind: classify`", classify.Classify),
+    ("`classify.features`", classify.EventFeatures),
+    ("`classify.features.units`, a list", classify.UnitFeatures),
+    ("`classify.costs`", classify.Costs),
+    ("`classify.blend`, a list", classify.Member),
+    ("`classify.estimate`", classify.Estimate),
+    ("`replenish`, with `kind: replenish`", replenish.Replenish),
     ("`split`", config.SplitSettings),
     ("`model`", config.ModelSettings),
     ("`evaluation`", config.EvaluationSettings),

@@ -34,13 +34,24 @@ app = typer.Typer(
 app.add_typer(operations.app)
 
 
-@app.command(epilog="Example: perennial run demand --as-of 2011-11-11")
-def run(pipeline: PipelineName, as_of: AsOf = None, env: Env = None, as_json: AsJson = False) -> None:
+@app.command(epilog="Example: perennial run demand --as-of 2011-11-11 --set model.seed=3")
+def run(
+    pipeline: PipelineName,
+    as_of: AsOf = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of `model` for this run alone, for example model.params.max_iter=200."),
+    ] = None,
+    env: Env = None,
+    as_json: AsJson = False,
+) -> None:
     """Retrain a pipeline: extract, check, train, judge, register, promote or keep the champion."""
     from flows import present
+    from perennial.config import overrides
 
     with open_workspace(env) as workspace:
-        record = run_flow(workspace, "retrain", pipeline, as_of, env, as_json)
+        given = overrides.parse(settings or ())
+        record = run_flow(workspace, "retrain", pipeline, as_of, env, as_json, overrides=given)
         show(record, as_json, lambda: present.run(record, workspace.home))
 
 
@@ -70,13 +81,13 @@ def demo(as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: perennial models --json")
 def models(env: Env = None, as_json: AsJson = False) -> None:
-    """List every model: its champion, its age, its last decision and publication."""
-    from flows import present
+    """List every pipeline: champion, age, health, last decision, error against the best simple rule, alerts, cost."""
+    from flows.presentfleet import models as lines
     from perennial.overview import overview
 
     with open_workspace(env) as workspace:
-        rows = overview(workspace.ledger)
-        show(rows, as_json, lambda: present.models(rows))
+        rows = overview(workspace)
+        show(rows, as_json, lambda: lines(rows))
 
 
 @app.command(epilog="Example: perennial history demand --on 2011-10-14")

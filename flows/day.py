@@ -1,27 +1,26 @@
 """One business date after another: score or fall back, monitor, retrain if it is wanted. What the schedule runs."""
 
-from datetime import date
-
 from prefect import flow
 from prefect.states import Completed, State
 
 from flows.monitor import monitor
 from flows.retrain import retrain
 from flows.score import score
+from perennial.config.choices import Day, EnvironmentChoice, PipelineChoice
 from perennial.context import open_run
 from perennial.contracts import RunRecord
 from perennial.daily import DayRecord
-from tasks import agenda, attempt, close, deliver, failure, wants_retrain
+from tasks import agenda, attempt, close, deliver, failure, late, run_name, wants_retrain
 
 
-@flow(name="day", flow_run_name="day-{pipeline}-{as_of}", log_prints=False)
-def day(pipeline: str, as_of: date | None = None, environment: str | None = None) -> State[list[DayRecord]]:
+@flow(name="day", flow_run_name=run_name, log_prints=False)
+def day(pipeline: PipelineChoice, as_of: Day = None, environment: EnvironmentChoice = None) -> State[list[DayRecord]]:
     """Do a business date, and before it those that were missed, oldest first, each once.
 
     Args:
         pipeline: Name of a file in ``configs/``, for example ``demand``.
-        as_of: Business date; nothing known later is used. Empty: what the pipeline says, which is yesterday
-            where it lives.
+        as_of: Business date; nothing known later is used. Empty: what the pipeline says, which is the day
+            before the one that the run was scheduled for, where the pipeline lives; a late start does not change it.
         environment: Name of a file in ``configs/environments/``. Empty: ``$PERENNIAL_ENV`` or ``local``.
 
     Returns:
@@ -31,7 +30,7 @@ def day(pipeline: str, as_of: date | None = None, environment: str | None = None
         Refused: There is nothing that could be published: no model was ever promoted.
     """
     done = []
-    plan = agenda(pipeline, as_of, environment)
+    plan = agenda(pipeline, as_of, environment, late())
     for today in plan.dates:
         retrained: RunRecord | None = None
         if plan.untrained and today == plan.dates[0]:

@@ -35,9 +35,10 @@ def play(workspace: Workspace, *, run: Callable[[str, date], Any], say: Callable
     for line in present.publication(done, workspace.env.lake):
         say(line)
     say("\n4. What is in force")
+    from flows.presentfleet import models
     from perennial.overview import overview
 
-    for line in present.models(overview(workspace.ledger)):
+    for line in models(overview(workspace)):
         say(line)
     say(
         "\nNext: open the report in a browser; `perennial history demand`; `perennial rollback demand`; "

@@ -1,18 +1,20 @@
 """The monitoring graph: measure, roll out, judge, alert, ask for a retrain, write the fleet page."""
 
-from datetime import date
-
 from prefect import flow
 from prefect.states import Completed, State
 
+from perennial.config.choices import Day, EnvironmentChoice, PipelineChoice
 from perennial.context import open_run
 from perennial.contracts import Measurement
-from tasks import alert, fleet, judge, measure, roll_out
+from tasks import alert, fleet, judge, late, measure, roll_out, run_name
 
 
-@flow(name="monitor", flow_run_name="monitor-{pipeline}-{as_of}", log_prints=False)
+@flow(name="monitor", flow_run_name=run_name, log_prints=False)
 def monitor(
-    pipeline: str, as_of: date | None = None, environment: str | None = None, trouble: str = ""
+    pipeline: PipelineChoice,
+    as_of: Day = None,
+    environment: EnvironmentChoice = None,
+    trouble: str = "",
 ) -> State[Measurement]:
     """Compare what was published with what came true; tell people what is wrong, and conclude a canary.
 
@@ -29,7 +31,7 @@ def monitor(
         Refused: Nothing was ever landed.
         IntegrityError: A data file or a model is not the one that was recorded.
     """
-    with open_run("monitor", pipeline, as_of, environment=environment) as run:
+    with open_run("monitor", pipeline, as_of, environment=environment, late=late()) as run:
         measured = measure(run)
         verdict = roll_out(run)
         judged = judge(run, measured, verdict, trouble)

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from perennial.config.files import Loaded
 from perennial.contracts import Check, Publication, RoleChange, RunRecord, Score
-from perennial.overview import ModelOverview
 
 METRICS = ("wape", "mase", "rmsse", "wrmsse", "bias", "instability")
 OUTCOMES = {"promoted": "green", "kept champion": "yellow", "not promoted": "yellow", "already done": "cyan"}
@@ -62,21 +61,6 @@ def publication(done: Publication, lake: str) -> Iterable[Any]:
     rungs = ", ".join(f"{name} {rows:,}" for name, rows in done.rungs.items())
     yield f"  by {done.pipeline} version {done.version}; rows by rung: {rungs}"
     yield f"  Table: {short(lake)}/{done.pipeline}.predictions at version {done.table_version}"
-
-
-def models(rows: Sequence[ModelOverview]) -> Iterable[Any]:
-    """Show one line per model."""
-    if not rows:
-        yield "No models yet; train one with `perennial run PIPELINE` or see `perennial demo`."
-        return
-    table = Table(box=None, pad_edge=True)
-    for name in ("model", "champion", "as of", "versions", "last decision", "last published"):
-        table.add_column(name)
-    for m in rows:
-        champion = f"v{m.champion}" if m.champion else "none"
-        published = f"{m.published} ({m.rows:,} rows)" if m.published else "never"
-        table.add_row(m.model, champion, str(m.champion_as_of or ""), str(m.versions), m.decision, published)
-    yield table
 
 
 def history(model: str, changes: Sequence[RoleChange], on: date | None) -> Iterable[Any]:

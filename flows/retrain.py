@@ -1,24 +1,30 @@
 """The retraining graph, top to bottom: extract, check, split, train, evaluate, decide, report, register."""
 
-from datetime import date
-
 from prefect import flow
 from prefect.states import Completed, State
 
+from perennial.config.choices import Day, EnvironmentChoice, PipelineChoice
+from perennial.config.overrides import OfOneRun
 from perennial.context import open_run
 from perennial.contracts import RunRecord
-from tasks import champion, check, decide, evaluate, extract, recall, register, report, split, train
+from tasks import champion, check, decide, evaluate, extract, late, recall, register, report, run_name, split, train
 
 
-@flow(name="retrain", flow_run_name="retrain-{pipeline}-{as_of}", log_prints=False)
-def retrain(pipeline: str, as_of: date | None = None, environment: str | None = None) -> State[RunRecord]:
+@flow(name="retrain", flow_run_name=run_name, log_prints=False)
+def retrain(
+    pipeline: PipelineChoice,
+    as_of: Day = None,
+    environment: EnvironmentChoice = None,
+    overrides: OfOneRun = None,
+) -> State[RunRecord]:
     """Retrain one model; promote it only if every gate passes.
 
     Args:
         pipeline: Name of a file in ``configs/``, for example ``demand``.
-        as_of: Business date the run stands on: nothing that became known later is used. Empty: what the
-            pipeline says, which is yesterday unless its data has ended.
+        as_of: Business date the run stands on: nothing that became known later is used. Empty: the day before the
+            one that the run was wanted for, or the fixed date of a pipeline whose data has ended.
         environment: Name of a file in ``configs/environments/``. Empty: ``$PERENNIAL_ENV`` or ``local``.
+        overrides: Settings of the model for this run alone; they are part of its run key.
 
     Returns:
         ``Promoted``, ``Kept champion``, ``Not promoted`` (there was no champion to keep) or ``Already done``: all
@@ -29,7 +35,7 @@ def retrain(pipeline: str, as_of: date | None = None, environment: str | None = 
         SourceError: The source cannot be read, also after three more tries.
         DataCheckFailed: A critical check did not hold; nothing was trained.
     """
-    with open_run("retrain", pipeline, as_of, environment=environment) as run:
+    with open_run("retrain", pipeline, as_of, environment=environment, late=late(), overrides=overrides) as run:
         landings = extract(run)
         snapshot = check(run, landings)
         if record := recall(run, snapshot):

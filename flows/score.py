@@ -1,17 +1,16 @@
 """The scoring graph: resolve the versions in force, extract, check, predict, publish."""
 
-from datetime import date
-
 from prefect import flow
 from prefect.states import Completed, State
 
+from perennial.config.choices import Day, EnvironmentChoice, PipelineChoice
 from perennial.context import open_run
 from perennial.contracts import Publication
-from tasks import check, extract, predict, publish, published, resolve
+from tasks import check, extract, late, predict, publish, published, resolve, run_name
 
 
-@flow(name="score", flow_run_name="score-{pipeline}-{as_of}", log_prints=False)
-def score(pipeline: str, as_of: date | None = None, environment: str | None = None) -> State[Publication]:
+@flow(name="score", flow_run_name=run_name, log_prints=False)
+def score(pipeline: PipelineChoice, as_of: Day = None, environment: EnvironmentChoice = None) -> State[Publication]:
     """Publish the champion's forecast for every entity, once per date.
 
     Args:
@@ -27,7 +26,7 @@ def score(pipeline: str, as_of: date | None = None, environment: str | None = No
         IntegrityError: The champion's bytes are not those that were judged.
         DataCheckFailed: A critical check did not hold; nothing was published.
     """
-    with open_run("score", pipeline, as_of, environment=environment) as run:
+    with open_run("score", pipeline, as_of, environment=environment, late=late()) as run:
         if done := published(run):
             return Completed(name="Already published", message=f"{done.rows:,} rows", data=done)
         versions = resolve(run)

@@ -9,8 +9,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from perennial.errors import PerennialError
@@ -18,7 +18,7 @@ from perennial.registry.projection import answers
 
 HOST = "127.0.0.1"
 PORT = 4200
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 
 
 class ServerError(PerennialError):
@@ -54,6 +54,7 @@ def settings(home: Path) -> dict[str, str]:
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_ROOT_LEVEL": "INFO",
         "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
 
 
@@ -67,6 +68,21 @@ def connect(home: Path, *, configured: bool) -> Server:
     Raises:
         ServerError: None is configured, or none could be started.
     """
+    found = find(home, configured=configured)
+    if found:
+        return found
+    with one_at_a_time(home):
+        server = running(home) or _start(home)
+    os.environ["PREFECT_API_URL"] = server.url
+    return server
+
+
+def find(home: Path, *, configured: bool) -> Server | None:
+    """Return the server that ``PREFECT_API_URL`` names, having given this process the settings of the home folder.
+
+    Raises:
+        ServerError: It does not answer, or none is named where the environment asks for that.
+    """
     for name, value in settings(home).items():
         os.environ.setdefault(name, value)
     (home / "prefect").mkdir(parents=True, exist_ok=True)
@@ -77,10 +93,7 @@ def connect(home: Path, *, configured: bool) -> Server:
         return Server(url=given)
     if configured:
         raise ServerError("the environment says `prefect: configured`, but PREFECT_API_URL is not set; set it")
-    with _one_at_a_time(home):
-        server = running(home) or _start(home)
-    os.environ["PREFECT_API_URL"] = server.url
-    return server
+    return None
 
 
 def running(home: Path) -> Server | None:
@@ -89,7 +102,7 @@ def running(home: Path) -> Server | None:
         found = Server(**json.loads(_state(home).read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return found if _alive(found.pid) and _healthy(found.url, tries=3) else None
+    return found if alive(found.pid) and _healthy(found.url, tries=3) else None
 
 
 def stop(home: Path) -> bool:
@@ -100,9 +113,9 @@ def stop(home: Path) -> bool:
     flush_logs()
     os.kill(server.pid, signal.SIGTERM)
     deadline = time.monotonic() + 20
-    while _alive(server.pid) and time.monotonic() < deadline:
+    while alive(server.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
-    if _alive(server.pid):
+    if alive(server.pid):
         os.kill(server.pid, signal.SIGKILL)
     _state(home).unlink(missing_ok=True)
     return True
@@ -127,8 +140,9 @@ def flush_logs() -> None:
         handlers.APILogHandler().flush()
 
 
-def _start(home: Path) -> Server:
-    port = _free_port()
+def launch(home: Path) -> "tuple[subprocess.Popen[bytes], Server]":
+    """Start a server in a session of its own; it does not answer yet."""
+    port = free_port(PORT)
     folder = home / "prefect"
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
@@ -138,17 +152,32 @@ def _start(home: Path) -> Server:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
         )
-    server = Server(url=f"http://{HOST}:{port}/api", pid=process.pid)
+    return process, Server(url=f"http://{HOST}:{port}/api", pid=process.pid, started=True)
+
+
+def settle(home: Path, process: "subprocess.Popen[bytes]", server: Server) -> Server:
+    """Wait until a launched server answers, and let others find it.
+
+    Raises:
+        ServerError: It ended, or did not answer for too long.
+    """
     deadline = time.monotonic() + START_SECONDS
     while not _healthy(server.url):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
-            raise ServerError(f"no Prefect server came up within {START_SECONDS:.0f} s; see {folder / 'server.log'}")
+            log = home / "prefect" / "server.log"
+            raise ServerError(f"no Prefect server came up within {START_SECONDS:.0f} s; see {log}")
         time.sleep(0.1)
-    _write(_state(home), json.dumps(asdict(server)))
+    _write(_state(home), json.dumps(asdict(replace(server, started=False))))
+    return server
+
+
+def _start(home: Path) -> Server:
+    process, launched = launch(home)
+    server = settle(home, process, launched)
     # The child outlives this process on purpose; without this, Python warns that nobody waits for it.
     process.returncode = 0
-    return Server(url=server.url, pid=server.pid, started=True)
+    return server
 
 
 def _state(home: Path) -> Path:
@@ -161,8 +190,9 @@ def _write(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _free_port() -> int:
-    for port in (PORT, 0):
+def free_port(preferred: int) -> int:
+    """Return a port of loopback that nobody listens on: the preferred one, or any."""
+    for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -184,7 +214,10 @@ def _healthy(url: str, tries: int = 1) -> bool:
     return False
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Return whether a process runs; one of our own children that has ended does not, though nobody waited for it."""
+    with suppress(ChildProcessError):  # somebody else's child
+        os.waitpid(pid, os.WNOHANG)
     try:
         os.kill(pid, 0)
     except OSError:
@@ -193,7 +226,8 @@ def _alive(pid: int) -> bool:
 
 
 @contextmanager
-def _one_at_a_time(home: Path) -> Iterator[None]:
+def one_at_a_time(home: Path) -> Iterator[None]:
+    """Let one process at a time look for the server of a home folder and start it."""
     from perennial.ledger.lock import file_lock
 
     (home / "locks").mkdir(parents=True, exist_ok=True)

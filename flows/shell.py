@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from perennial.config.overrides import Overrides
     from perennial.context import Workspace
 
 AsOf = Annotated[
@@ -27,28 +28,45 @@ ModelName = Annotated[str, typer.Argument(help="A model, which has its pipeline'
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
 
 
-def run_flow(workspace: "Workspace", name: str, pipeline: str, as_of: date | None, env: str | None, quiet: bool) -> Any:
+def run_flow(
+    workspace: "Workspace",
+    name: str,
+    pipeline: str,
+    as_of: date | None,
+    env: str | None,
+    quiet: bool,
+    overrides: "Overrides | None" = None,
+) -> Any:
     """Run one flow on the server of this workspace and return what its state carries."""
     from flows import server
 
     day = as_of.date() if isinstance(as_of, datetime) else as_of
-    loaded = workspace.pipeline(pipeline)
+    loaded = workspace.pipeline(pipeline, overrides)
     found = server.connect(workspace.home, configured=workspace.env.prefect == "configured")
     if found.started and not quiet:
         say(f"Started a Prefect server at {found.ui} (stop it with `perennial down`).")
     day = day or workspace.business_date(loaded.config)
     with _progress(f"{name} {loaded.config.pipeline} as of {day}"), server.leaving_at_once():
-        return getattr(import_module(f"flows.{name}"), name)(pipeline, day, env)
+        more = {"overrides": overrides} if overrides else {}
+        return getattr(import_module(f"flows.{name}"), name)(pipeline, day, env, **more)
 
 
 @contextmanager
 def open_workspace(env: str | None) -> "Iterator[Workspace]":
     """Open the workspace; a deliberate error inside becomes one paragraph on standard error and exit code 1."""
     from perennial.context import Workspace
+
+    with in_a_paragraph():
+        yield Workspace.open(env)
+
+
+@contextmanager
+def in_a_paragraph() -> Iterator[None]:
+    """Turn a deliberate error inside into one paragraph on standard error and exit code 1."""
     from perennial.errors import PerennialError
 
     try:
-        yield Workspace.open(env)
+        yield
     except PerennialError as error:
         complain(f"{type(error).__name__}: {error}")
         raise typer.Exit(1) from error
@@ -83,6 +101,11 @@ def put(line: Any) -> None:
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else 110, highlight=False, soft_wrap=not sys.stdout.isatty()).print(line)
+
+
+def put_text(text: str) -> None:
+    """Write a document to standard output as it stands: nothing in it is markup for a terminal."""
+    sys.stdout.write(text)
 
 
 def silent(_line: Any) -> None:

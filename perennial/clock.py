@@ -19,6 +19,14 @@ def system_now() -> datetime:
     return datetime.fromisoformat(given).astimezone(UTC) + timedelta(seconds=monotonic() - _first_asked(given))
 
 
+def lateness(moment: datetime) -> timedelta:
+    """Return how long ago a moment was, whatever ``PERENNIAL_NOW`` says; 0 for one that is still to come.
+
+    A run that starts late stands on the date it was wanted for: subtract this from the present moment.
+    """
+    return max(timedelta(0), datetime.now(UTC) - moment)
+
+
 @lru_cache(maxsize=1)
 def _first_asked(_given: str) -> float:
     return monotonic()

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from perennial.clock import Now, system_now
 from perennial.config.files import Loaded, find_pipeline, load_environment, load_pipeline
 from perennial.config.models import Environment, Pipeline
+from perennial.config.overrides import Overrides
 from perennial.contracts import ModelVersion, Snapshot
 from perennial.errors import Busy, ConfigError
 from perennial.identity import run_key
@@ -44,7 +45,7 @@ class Workspace:
         Raises:
             ConfigError: No such folder, or its environment file is not valid.
         """
-        found = root or _project_root(Path.cwd())
+        found = root or project_root(Path.cwd())
         return cls(found, load_environment(environment, found))
 
     @property
@@ -80,19 +81,24 @@ class Workspace:
 
         return Registry(self.env)
 
-    def pipeline(self, name: str) -> Loaded:
-        """Load ``configs/<name>.yaml`` with its checks.
+    def pipeline(self, name: str, overrides: Overrides | None = None) -> Loaded:
+        """Load ``configs/<name>.yaml`` with its checks, and with settings that hold for one run alone.
 
         Raises:
             ConfigError: There is no such pipeline, or its file is not valid.
         """
-        return load_pipeline(find_pipeline(name, self.root))
+        return load_pipeline(find_pipeline(name, self.root), overrides)
 
-    def business_date(self, cfg: Pipeline) -> date:
-        """Return the as-of date of a run that was given none: yesterday where the pipeline lives, or a fixed one."""
+    def business_date(self, cfg: Pipeline, late: timedelta = timedelta(0)) -> date:
+        """Return the as-of date of a run that was given none: yesterday where the pipeline lives, or a fixed one.
+
+        Args:
+            cfg: The pipeline.
+            late: How long ago the run should have started; the date is the one it would have had then.
+        """
         if isinstance(cfg.as_of, date):
             return cfg.as_of
-        return self.now().astimezone(ZoneInfo(cfg.timezone)).date() - timedelta(days=1)
+        return (self.now() - late).astimezone(ZoneInfo(cfg.timezone)).date() - timedelta(days=1)
 
 
 class Run:
@@ -177,6 +183,8 @@ def open_run(
     *,
     environment: str | None = None,
     workspace: Workspace | None = None,
+    late: timedelta = timedelta(0),
+    overrides: Overrides | None = None,
     overtake: bool = False,
 ) -> Iterator[Run]:
     """Take the pipeline's lock, record the run, and close both however the run ends.
@@ -187,6 +195,8 @@ def open_run(
         as_of: Business date; ``None`` takes what the pipeline says.
         environment: A name in ``configs/environments/`` or a path; ``None`` takes ``$PERENNIAL_ENV`` or ``local``.
         workspace: An open workspace, instead of the one around the working folder.
+        late: How long ago the run should have started, which tells the date of one that was given none.
+        overrides: Settings for this run alone; they are part of its run key.
         overtake: After ten seconds, fence the run that holds the lock instead of waiting for it: for what is owed
             by a deadline, while another run trains for hours or hangs.
 
@@ -196,8 +206,8 @@ def open_run(
         Busy: Another run kept the lock for too long.
     """
     place = workspace or Workspace.open(environment)
-    loaded = place.pipeline(pipeline)
-    day = as_of or place.business_date(loaded.config)
+    loaded = place.pipeline(pipeline, overrides)
+    day = as_of or place.business_date(loaded.config, late)
     place.ledger.require_anchored()
     with _lease(place, loaded.config.pipeline, overtake) as lease:
         run = Run(place, loaded, day, lease, place.ledger.begin_run(lease, flow, day))
@@ -230,7 +240,12 @@ def peak_mib() -> float:
     return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
-def _project_root(start: Path) -> Path:
+def project_root(start: Path) -> Path:
+    """Return the nearest folder from ``start`` upward that has a ``configs`` folder.
+
+    Raises:
+        ConfigError: There is none.
+    """
     for folder in (start, *start.parents):
         if (folder / "configs").is_dir():
             return folder

@@ -50,14 +50,14 @@ class Agenda:
     timeout_s: int
 
 
-def agenda(workspace: "Workspace", pipeline: str, as_of: date | None) -> Agenda:
+def agenda(workspace: "Workspace", pipeline: str, as_of: date | None, late: timedelta = timedelta(0)) -> Agenda:
     """Return the dates that were missed up to ``as_of``, and that one, each unless it is done.
 
     A pipeline that was never run starts with the asked date; one that stood still catches up on the last
     ``delivery.catch_up_days``.
     """
     cfg = workspace.pipeline(pipeline).config
-    day = as_of or workspace.business_date(cfg)
+    day = as_of or workspace.business_date(cfg, late)
     done = {run.as_of for run in workspace.ledger.runs(cfg.pipeline) if run.flow == FLOW and run.status == DONE}
     dates = missing(done, day, cfg.delivery.catch_up_days)
     untrained = bool(dates) and workspace.ledger.in_force(cfg.pipeline, on=dates[0]) is None

@@ -6,16 +6,14 @@ Rungs: the champion on the newest features before this date, the last forecast m
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from perennial import intake
-from perennial.config.models import WEEKDAYS
+from perennial.arrow import with_values
 from perennial.context import Run
-from perennial.contracts import NOBODY, TIME, Forecasts, ModelVersion, Publication, Rung, Snapshot
+from perennial.contracts import NOBODY, Forecasts, ModelVersion, Publication, Rung, Snapshot
 from perennial.errors import PerennialError, Refused, TrainingError
 from perennial.kinds import kind
 from perennial.publishing import publish, stamp, whole
@@ -25,7 +23,6 @@ log = logging.getLogger(__name__)
 
 RECOVERABLE = (PerennialError, OSError, ArithmeticError, LookupError, ValueError)
 """What a rung may fail of without taking the ladder down with it."""
-WEEK = 7
 
 
 def deliver(run: Run, trouble: str) -> Publication:
@@ -75,24 +72,15 @@ def _stale(run: Run, version: ModelVersion) -> Iterable[pa.Table]:
 
 
 def _moved_on(run: Run) -> Iterable[pa.Table]:
-    """Return the last forecast for the days after the date; days beyond its end repeat the week before."""
+    """Yield the last predictions as those of this date."""
     earlier = [one for one in run.ledger.publications(run.name) if one.as_of < run.as_of]
     if not earlier:
         raise TrainingError("nothing was published before")
     last = max(earlier, key=lambda one: one.as_of)
-    rows, closed = whole(run, last), set(run.cfg.forecast.closed_weekdays)
-    moved = []
-    for n in range(1, run.cfg.forecast.horizon + 1):
-        day = source = run.as_of + timedelta(days=n)
-        while source > last.last:
-            source -= timedelta(days=WEEK)
-        found = rows.filter(pc.equal(rows[TIME], pa.scalar(source, pa.date32())))
-        if found.num_rows and WEEKDAYS[day.weekday()] not in closed:
-            values: dict[str, Any] = {TIME: day, "horizon": n, "as_of": run.as_of, "rung": "last_forecast"}
-            moved.append(_with(found, values))
-    if not moved:
+    moved = kind(run.cfg.kind).moved(whole(run, last), run.cfg, run.as_of)
+    if not moved.num_rows:
         raise TrainingError(f"the last forecast, as of {last.as_of}, reaches to {last.last} only")
-    return moved
+    yield with_values(moved, {"as_of": run.as_of, "rung": "last_forecast"})
 
 
 def _naive(run: Run) -> Iterable[pa.Table]:
@@ -109,11 +97,3 @@ def _load(run: Run, *, before: bool) -> Any:
     snapshot: Snapshot = max(found, key=lambda one: one.as_of)
     known = replace(snapshot, as_of=run.as_of)
     return kind(run.cfg.kind).load(run.cfg, known, lambda table: intake.read(run, table, snapshot))
-
-
-def _with(rows: pa.Table, values: Mapping[str, Any]) -> pa.Table:
-    for name, value in values.items():
-        at = rows.schema.get_field_index(name)
-        column = pa.repeat(pa.scalar(value, rows.schema.field(at).type), rows.num_rows)
-        rows = rows.set_column(at, name, column)
-    return rows

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from perennial import privacy
 from perennial.checks.guards import gather, judge, judge_landing
-from perennial.config.models import Pipeline, Table
+from perennial.config.models import Pipeline, PredictionsSource, Table
 from perennial.context import Run
 from perennial.contracts import ENTITY, TARGET, TIME, Check, CheckReport, Landing, Snapshot, TablePin
 from perennial.errors import DataCheckFailed, IntegrityError, sample
 from perennial.faults import fault_point
+from perennial.landing.feed import Feed
 from perennial.landing.land import land, pin, read_pin
 
 
@@ -51,6 +53,7 @@ def recover(run: Run) -> None:
 
 def take_in(run: Run) -> None:
     """Land the new rows of every table; record each landing once its rows are durable."""
+    pseudonyms = privacy.of_run(run)
     with _scratch(run) as scratch:
         for name, table in tables(run.cfg).items():
             earlier = run.ledger.landings(name)
@@ -66,10 +69,20 @@ def take_in(run: Run) -> None:
                 guards=run.cfg.guards,
                 base=run.workspace.root,
                 scratch=scratch,
+                pseudonyms=pseudonyms,
+                feed=_feed(run, table),
             )
             if _is_news(landing, earlier):
                 fault_point("landing.unrecorded")
                 run.ledger.record_landing(run.lease, landing)
+
+
+def _feed(run: Run, table: Table) -> Feed | None:
+    """Return what another pipeline has published, if that is the table's source."""
+    if not isinstance(table.source, PredictionsSource):
+        return None
+    name = table.source.pipeline
+    return Feed(pipeline=name, publications=run.ledger.publications(name), lake=run.workspace.lake)
 
 
 def _is_news(landing: Landing, earlier: Sequence[Landing]) -> bool:
@@ -111,7 +124,8 @@ def guard(run: Run, landings: tuple[Landing, ...], snapshot: Snapshot) -> tuple[
     facts = gather(
         read(run, snapshot.main, snapshot, (ENTITY, TIME, TARGET)),
         as_of=run.as_of,
-        closed_weekdays=run.cfg.forecast.closed_weekdays,
+        closed_weekdays=run.cfg.problem.closed(),
+        labelled=run.cfg.problem.labelled(),
         table=run.name,
     )
     new = next((one for one in landings if one.table == run.name), None)
@@ -153,7 +167,9 @@ def reject(run: Run, landings: tuple[Landing, ...], report: CheckReport) -> None
 def _scratch(run: Run) -> Iterator[Path]:
     home = run.workspace.home
     home.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="scratch-", dir=home))
+    for left in home.glob(f"scratch-{run.name}-*"):  # by a killed run: the lock says that nobody uses it
+        shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"scratch-{run.name}-", dir=home))
     try:
         yield folder
     finally:

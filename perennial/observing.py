@@ -36,7 +36,7 @@ def measure(run: Run) -> Measurement:
     settings = run.cfg.monitor
     canary = run.ledger.in_force(run.name, "canary", on=run.as_of)
     champion = incumbent(run.ledger, run.workspace.store, run.name, on=run.as_of)
-    back = max(settings.window_days, settings.of + 10) + run.cfg.forecast.horizon
+    back = max(settings.window_days, settings.of + 10) + run.cfg.problem.reach()
     return figures(
         run.cfg,
         _load(run, snapshot),

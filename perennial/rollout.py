@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from perennial.config.operation import Rollout
 from perennial.contracts import ENTITY, CanaryVerdict, TestRows
+from perennial.evaluation import catalogue
 
 SERVED = "served"
 
@@ -40,7 +41,7 @@ def cohort(units: pa.Table, *, pipeline: str, share: float) -> frozenset[str]:
 def judge_trial(trial: TestRows, champion: TestRows, settings: Rollout) -> CanaryVerdict:
     """Compare two versions on the entities, days and origins that both forecast.
 
-    At each look the difference of absolute errors per entity is tested by Student's t; the error probability is divided
+    At each look the difference of losses per entity is tested by Student's t; the error probability is divided
     by the number of days planned (Bonferroni), so that looking every day does not make it larger.
 
     Args:
@@ -69,8 +70,8 @@ def judge_trial(trial: TestRows, champion: TestRows, settings: Rollout) -> Canar
 
 
 def _errors(rows: TestRows) -> Mapping[tuple[str, int, int], float]:
-    """Return absolute errors by entity, target day and horizon."""
-    error = np.abs(rows.forecasts[SERVED].astype(np.float64) - rows.y)
+    """Return losses (of a forecast: absolute errors) by entity, target day and horizon."""
+    error = catalogue.losses(rows, SERVED)
     names = rows.entities[rows.entity].tolist()
     return dict(zip(zip(names, rows.day.tolist(), rows.horizon.tolist(), strict=True), error.tolist(), strict=True))
 

@@ -20,6 +20,7 @@ from tasks.alert import alert  # isort: skip
 from tasks.fleet import fleet  # isort: skip
 from tasks.agenda import agenda, attempt, close, failure, wants_retrain  # isort: skip
 from tasks.deliver import deliver  # isort: skip
+from tasks.asked import actor, late, run_name  # isort: skip
 
 __all__ = [  # noqa: RUF022 - the order of the graph
     "extract",
@@ -47,4 +48,7 @@ __all__ = [  # noqa: RUF022 - the order of the graph
     "deliver",
     "wants_retrain",
     "close",
+    "actor",
+    "late",
+    "run_name",
 ]

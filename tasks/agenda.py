@@ -7,7 +7,7 @@ or a retrain that fails is told, and the date is done.
 
 import logging
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from prefect import task
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 
 @task(name="agenda", cache_policy=NO_CACHE)
-def agenda(pipeline: str, as_of: date | None, environment: str | None) -> daily.Agenda:
+def agenda(pipeline: str, as_of: date | None, environment: str | None, late: timedelta) -> daily.Agenda:
     """Return the dates that are still to be done up to ``as_of``."""
-    plan = daily.agenda(Workspace.open(environment), pipeline, as_of)
+    plan = daily.agenda(Workspace.open(environment), pipeline, as_of, late)
     log.info("to be done: %s", ", ".join(map(str, plan.dates)) or "nothing")
     return plan
 

@@ -27,7 +27,11 @@ def alert(run: Run, judged: Measurement) -> tuple[Alert, ...]:
     if judged.retrain and run.workspace.env.retrain == "event":
         emit_event(
             event="perennial.retrain.wanted",
-            resource={"prefect.resource.id": f"perennial.pipeline.{run.name}"},
+            resource={
+                "prefect.resource.id": f"perennial.pipeline.{run.name}",
+                "prefect.resource.name": run.name,
+                "perennial.environment": run.workspace.env.environment,
+            },
             payload={"pipeline": run.name, "as_of": run.as_of.isoformat(), "reason": judged.retrain},
         )
     return opened

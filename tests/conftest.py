@@ -16,7 +16,9 @@ import pytest
 from flows.server import flush_logs, settings
 from tests import shop
 
-SERVER_SECONDS = 120
+SERVER_SECONDS = 300
+# Once any test has imported Prefect, its handler would warn of each line that is logged outside a flow.
+os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +51,9 @@ def shop_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _start(folder: Path) -> dict[str, object]:
-    from flows.server import _free_port
+    from flows.server import PORT, free_port
 
-    port = _free_port()
+    port = free_port(PORT)
     environment = os.environ | settings(folder)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:

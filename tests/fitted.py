@@ -4,7 +4,8 @@ from functools import cache
 
 import numpy as np
 
-from perennial.config.models import Forecast, ModelSettings
+from perennial.config.forecast import Forecast
+from perennial.config.models import ModelSettings
 from perennial.contracts import ModelBlob
 from perennial.models.estimators import fit, parameters
 from perennial.models.forecaster import DirectForecaster

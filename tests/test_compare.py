@@ -97,7 +97,7 @@ def test_resamples_equal_the_metric_on_repeated_rows(name: str, seed: int) -> No
     """Weights are the same as really repeating the rows of drawn entities and days."""
     rows = contest(seed, n_entities=5, n_days=8, windows=2)
     draws = draw(rows, n=4, seed=seed)
-    sums = METRICS[name].sums(Grid.of(rows), "candidate")
+    sums = METRICS[name].sums(Grid(rows), "candidate")
     got = weighted(METRICS[name], sums, draws.entities, draws.days)
     slow = [repeated(rows, name, e, d) for e, d in zip(draws.entities, draws.days, strict=True)]
     assert got == pytest.approx(slow, rel=1e-6, nan_ok=True)

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from perennial.config import crosschecks, modelerrors
 from perennial.config import files as configfile
+from perennial.config import modelerrors
+from perennial.config.forecast import COMPUTED_SLICES
 from perennial.errors import ConfigError
+from perennial.evaluation import catalogue
 from perennial.kinds.slices import COMPUTED
 from perennial.models.baselines import BASELINES
 
@@ -90,7 +92,7 @@ def test_a_valid_pipeline_is_loaded(tmp_path: Path) -> None:
         ("forecast.features.holidays", "GBB", "did you mean `GB`"),
         ("forecast.closed_weekdays", ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "all seven weekdays"),
         ("data.columns.extra.ds", "day", "is the name of a column that every table has"),
-        ("data.columns.y", None, "name the column that is to be forecast"),
+        ("data.columns.y", None, "name the column that is to be predicted"),
         ("known.promos", {**PIPELINE["data"]}, "a table known in advance has no target"),
         ("data.columns.extra.restates", "x", "is the name of a column that every table has"),
         ("known.quarantine", {**PIPELINE["data"]}, "is the name of a table that every pipeline has"),
@@ -99,7 +101,7 @@ def test_a_valid_pipeline_is_loaded(tmp_path: Path) -> None:
         ("model.quantiles", [0.5, 0.5], "must increase"),
         ("monitor.slices", ["colour"], r"monitor\.slices\.0: `colour` is not in evaluation\.slices"),
         ("monitor.bad", 4, "can never happen"),
-        ("rollout.by", "colour", "`colour` is not in forecast.static"),
+        ("rollout.by", "colour", "`colour` is not in the columns of this kind"),
         ("rollout.min_days", 8, "8 is more than days: 7"),
         ("delivery.deadline", "7 o'clock", "should match pattern"),
         ("timezone", "Europe/Londn", "did you mean `Europe/London`"),
@@ -219,5 +221,5 @@ def test_the_schema_for_editors_is_up_to_date(tmp_path: Path) -> None:
 
 def test_the_names_of_baselines_and_slices_are_those_there_are() -> None:
     """The names a file may use are kept apart from what they name, whose import takes a second."""
-    assert set(crosschecks.BASELINES) == set(BASELINES)
-    assert set(crosschecks.COMPUTED_SLICES) == set(COMPUTED)
+    assert set(catalogue.baselines("forecast")) == set(BASELINES)
+    assert set(COMPUTED_SLICES) == set(COMPUTED)

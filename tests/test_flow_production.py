@@ -188,14 +188,17 @@ def test_a_worker_runs_what_is_deployed(production: Production) -> None:
 
     assert [v.version for v in place.ledger.versions("demand")] == [1], log
     assert check_invariants(place.env) == ()
-    for flow in ("retrain", "score"):
+    for flow in ("day", "retrain", "score", "monitor"):
         deployment = api(f"deployments/name/{flow}/demand")
-        schedule = deployment["schedules"][0]["schedule"]
-        assert schedule["timezone"] == "Europe/London"
-        assert int(schedule["cron"].split()[1]) >= 4
         assert deployment["description"]
         assert deployment["tags"] == ["demand", flow]
+        assert deployment["global_concurrency_limit"]["limit"] == 1
+        assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
         assert str(production.root) not in json.dumps(deployment)
+    (schedule,) = api("deployments/name/day/demand")["schedules"]
+    assert schedule["schedule"]["timezone"] == "Europe/London"
+    assert int(schedule["schedule"]["cron"].split()[1]) >= 4
+    assert api("deployments/name/approve/models")["tags"] == ["decision", "approve"]
 
 
 def perennial(*words: str) -> Any:

@@ -161,7 +161,7 @@ def test_weights_of_zero_and_one_select_entities(name: str, seed: int) -> None:
     rows = make_rows(seed)
     member = np.array([True, False, True, False])
     metric = METRICS[name]
-    sums = metric.sums(Grid.of(rows), "candidate")
+    sums = metric.sums(Grid(rows), "candidate")
     chosen = weighted(metric, sums, member[None].astype(float), np.ones((1, sums.cells.shape[2])))[0]
     kept = value(metric, subset(rows, member[rows.entity]), "candidate")
     assert chosen == pytest.approx(kept, rel=1e-9, nan_ok=True)
@@ -206,5 +206,5 @@ def test_wrmsse_is_the_mean_of_its_levels() -> None:
 def test_entities_without_rows_are_undefined_on_their_own() -> None:
     """An entity that sold nothing or was not forecast has no WAPE, and the others keep theirs."""
     rows = subset(make_rows(5, drop=0.0), make_rows(5, drop=0.0).entity != 1)
-    values = by_entity(METRICS["wape"], METRICS["wape"].sums(Grid.of(rows), "candidate"))
+    values = by_entity(METRICS["wape"], METRICS["wape"].sums(Grid(rows), "candidate"))
     assert np.isnan(values).tolist() == [False, True, False, False]

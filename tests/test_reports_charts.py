@@ -17,6 +17,7 @@ from perennial.reports import (
     text,
     words,
 )
+from perennial.reports.ticks import nice_ticks
 from tests import samples
 
 
@@ -24,7 +25,7 @@ from tests import samples
 @settings(max_examples=200)
 def test_ticks_cover_the_range(low: float, span: float, target: int) -> None:
     """Ticks are evenly spaced, few, and reach from at or below the lowest value to at or above the highest."""
-    ticks = charts.nice_ticks(low, low + span, target)
+    ticks = nice_ticks(low, low + span, target)
     step = ticks[1] - ticks[0]
 
     assert ticks[0] <= low + 1e-6 * step

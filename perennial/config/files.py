@@ -18,15 +18,20 @@ from pydantic import ValidationError
 from perennial.checks import suites
 from perennial.config import crosschecks, modelerrors, yamlsafe
 from perennial.config.models import Environment, Pipeline
+from perennial.config.overrides import Overrides
 from perennial.config.section import Section
 from perennial.config.yamlsafe import Document, Place
 from perennial.errors import ConfigError
+from perennial.evaluation.catalogue import SECTIONS
 
 M = TypeVar("M", bound=Section)
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)((?::-[^}]*)?)\}")
 OPERATION = {"description", "owner", "monitor", "retrain", "rollout", "delivery"}
 """Sections that no trained model depends on: changing them gives no new run key."""
+
+SOURCES = ("connections", "s3", "threads", "prefect")
+"""What a scratch environment takes over as it stands from the one it is made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +50,10 @@ class Loaded:
     text: str
 
 
-def load_pipeline(path: Path) -> Loaded:
+def load_pipeline(path: Path, overrides: Overrides | None = None) -> Loaded:
     """Read and validate a pipeline and digest it together with its checks.
+
+    With ``overrides`` the result is that of a file which says so: another digest, hence another run key.
 
     Raises:
         ConfigError: The file or its checks are not valid; the message lists every problem with its line, the
@@ -57,16 +64,26 @@ def load_pipeline(path: Path) -> Loaded:
         'demand'
     """
     document = yamlsafe.read(path)
+    if overrides is not None and isinstance(document.value, dict):
+        document = replace(document, value=overrides.applied(document.value))
     config = _validate(Pipeline, document)
     problems = crosschecks.problems(config, document)
     if problems:
         raise yamlsafe.combined(document.name, problems)
+    return Loaded(config=config, path=path, digest=_digest(content(path, config)), text=document.text)
+
+
+def content(path: Path, config: Pipeline) -> dict[str, Any]:
+    """Return what a run key knows of a pipeline: its settings without those of operation, and its checks.
+
+    Raises:
+        ConfigError: The checks file is not valid.
+    """
     checks = checks_path(path)
-    content = {
-        "pipeline": config.model_dump(mode="json", exclude=OPERATION),
+    return {
+        "pipeline": config.model_dump(mode="json", exclude=OPERATION | (set(SECTIONS) - {config.kind})),
         "checks": suites.parse(checks)[0].value if checks.exists() else None,
     }
-    return Loaded(config=config, path=path, digest=_digest(content), text=document.text)
 
 
 def load_environment(name_or_path: str | None, root: Path) -> Environment:
@@ -87,6 +104,23 @@ def load_environment(name_or_path: str | None, root: Path) -> Environment:
         raise yamlsafe.combined(document.name, unset)
     home = str(root.resolve() / _filled(template["home"], ""))
     return _validate(Environment, replace(document, value=_filled(template, home) | {"home": home}))
+
+
+def scratch_environment(name_or_path: str | None, root: Path, home: Path) -> dict[str, Any]:
+    """Return the settings of an environment that reads the same sources and keeps everything it makes elsewhere.
+
+    Record, tables, models and MLflow lie below ``home``, nobody is alerted, and variables are left to be filled in
+    when it is loaded: those of the stores that it does not use need not be set.
+
+    Raises:
+        ConfigError: The file of the environment that it is made from is not valid.
+    """
+    wanted = name_or_path or os.environ.get("PERENNIAL_ENV") or "local"
+    document = yamlsafe.read(_find(wanted, root, Path("configs/environments"), "environment"))
+    given = _validate(Environment, document)
+    roots = [one if "$" in one else str((root / one).resolve()) for one in given.data_roots]
+    kept = {name: document.value[name] for name in SOURCES if name in document.value}
+    return {**kept, "environment": "scratch", "home": str(home), "data_roots": roots}
 
 
 def find_pipeline(name_or_path: str, root: Path) -> Path:

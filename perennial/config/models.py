@@ -1,30 +1,23 @@
 """The two YAML files a team writes, as strict, frozen, closed models.
 
 A *pipeline* (``configs/<name>.yaml``) says where the data is, what to predict and what a good model is. An
-*environment* (``configs/environments/<name>.yaml``) says where things are kept. Reading them from disk, with
-line numbers in the errors, is :mod:`perennial.config.files`.
+*environment* (``configs/environments/<name>.yaml``) says where things are kept; :mod:`perennial.config.files` reads it.
 """
 
 from datetime import date
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from perennial.config.anomaly import Anomaly
+from perennial.config.classify import Classify
+from perennial.config.forecast import Forecast
 from perennial.config.operation import Channel, Delivery, Monitor, Retraining, Rollout
-from perennial.config.section import Section
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-"""A pipeline, known table or environment: lower case, digits, underscores."""
-Column = Annotated[str, Field(min_length=1, max_length=128)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Ago = Annotated[int, Field(ge=0)]
-"""Periods before the origin; a negative number would be the future."""
-Span = Annotated[int, Field(ge=1)]
-"""A number of periods."""
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-WEEKDAYS: tuple[str, ...] = get_args(Weekday)
-"""In the order of :meth:`datetime.date.weekday`."""
-
+from perennial.config.privacy import Privacy
+from perennial.config.recommend import Recommend
+from perennial.config.replenish import Replenish
+from perennial.config.section import KindSettings, Section
+from perennial.config.types import Column, Fraction, Name
 
 # --- where the data is -------------------------------------------------------------------------------------
 
@@ -86,7 +79,14 @@ class SqlSource(Section):
     )
 
 
-Source = Annotated[FileSource | S3Source | SqlSource, Field(discriminator="type")]
+class PredictionsSource(Section):
+    """What another pipeline of this project has published; rows have the columns of its predictions."""
+
+    type: Literal["predictions"]
+    pipeline: Name = Field(description="Its name; every publication is known from the date it stands on.")
+
+
+Source = Annotated[FileSource | S3Source | SqlSource | PredictionsSource, Field(discriminator="type")]
 
 
 class Table(Section):
@@ -130,40 +130,6 @@ class Guards(Section):
 
 
 # --- what to predict ---------------------------------------------------------------------------------------
-
-
-class Features(Section):
-    """History, calendar and covariates the model sees; every one is known at the origin of the forecast."""
-
-    lags: tuple[Ago, ...] = Field((0, 1, 2, 6, 7, 13), description="Values this many periods before the origin.")
-    windows: tuple[Span, ...] = Field((7, 14, 28, 56, 182), description="Rolling means up to the origin.")
-    spreads: tuple[Span, ...] = Field((28,), description="Rolling standard deviations up to the origin.")
-    weekday_means: tuple[Span, ...] = Field(
-        (4, 8), description="Mean of the last n same weekdays at or before the origin."
-    )
-    calendar: tuple[Literal["day_of_week", "day_of_month", "week_of_year", "month", "trend"], ...] = (
-        "day_of_week",
-        "day_of_month",
-        "week_of_year",
-    )
-    holidays: str | None = Field(None, description="Country code, for example GB or US: days to the nearest holiday.")
-    intermittency: bool = Field(True, description="Share of zero days, days since the last sale, age of the series.")
-
-
-class Forecast(Section):
-    """The forecasting problem."""
-
-    horizon: int = Field(28, ge=1, le=366)
-    absent: Literal["zero", "missing"] = Field("zero", description="What an entity without a row on an open day means.")
-    closed_weekdays: tuple[Weekday, ...] = ()
-    trim_leading_zeros: bool = Field(True, description="A series starts at its first non-zero value.")
-    retired_after_days: int | None = Field(
-        None, ge=1, description="Series without a sale for longer are forecast as zero and left out of training."
-    )
-    static: tuple[Name, ...] = Field((), description="Columns that never change within an entity.")
-    observed: tuple[Name, ...] = Field((), description="Columns known only afterwards, such as a paid price.")
-    known: tuple[Name, ...] = Field((), description="Columns of the known tables to use as features.")
-    features: Features = Features()
 
 
 class SplitSettings(Section):
@@ -227,6 +193,7 @@ class Gate(Section):
     ratio: float = Field(1.0, gt=0, description="1.0: no worse; 0.98: at least 2 % better; 1.02: at most 2 % worse.")
     baseline: str = Field("best", description="Name of a baseline, or best: the best of them by this metric.")
     slices: str | None = Field(None, description="Judge each value of this slice, with Holm's correction.")
+    set: str | None = Field(None, description="Judge on this evaluation set instead of the main one.")
     confidence: Fraction | None = None
     min_rows: int = Field(100, ge=1, description="Slices with fewer test rows are pooled into `other`.")
 
@@ -243,7 +210,7 @@ class Pipeline(Section):
     pipeline: Name = Field(
         description="Name of the pipeline, of its model and of its tables; the file is named so too."
     )
-    kind: Literal["forecast"] = Field(description="Kind of problem.")
+    kind: Literal["forecast", "classify", "anomaly", "recommend", "replenish"] = Field(description="Kind of problem.")
     description: str = ""
     owner: str = ""
     timezone: str = Field("UTC", description="IANA name; `as_of: yesterday` is the day before today there.")
@@ -253,7 +220,12 @@ class Pipeline(Section):
     data: Table
     known: dict[Name, KnownTable] = Field(default_factory=dict)
     guards: Guards = Guards()
+    privacy: Privacy = Privacy()
     forecast: Forecast = Forecast()
+    classify: Classify = Classify()
+    anomaly: Anomaly = Anomaly()
+    recommend: Recommend = Recommend()
+    replenish: Replenish = Replenish()
     split: SplitSettings = SplitSettings()
     model: ModelSettings = ModelSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -262,6 +234,21 @@ class Pipeline(Section):
     retrain: Retraining = Retraining()
     rollout: Rollout = Rollout()
     delivery: Delivery = Delivery()
+
+    @model_validator(mode="after")
+    def _without_forecast_parts(self) -> "Pipeline":
+        """Leave slices and horizons that only a forecast has out of the defaults of other kinds."""
+        mine = self.evaluation
+        empty = {name: () for name in ("slices", "horizons") if name not in mine.model_fields_set}
+        if self.kind != "forecast" and empty:  # still being made: frozen from here on
+            self.__dict__["evaluation"] = mine.model_copy(update=empty)
+        return self
+
+    @property
+    def problem(self) -> KindSettings:
+        """The section that belongs to the pipeline's kind."""
+        found: KindSettings = getattr(self, self.kind)
+        return found
 
 
 # --- where things are kept ---------------------------------------------------------------------------------
@@ -288,6 +275,9 @@ class Environment(Section):
     data_roots: tuple[str, ...] = Field(("data",), description="Folders that file sources may read.")
     connections: dict[Name, str] = Field(default_factory=dict, description="SQLAlchemy URLs of SQL sources.")
     s3: S3Settings = S3Settings()
+    pseudonym_key: str | None = Field(
+        None, description="Secret behind pseudonyms, as ${VAR}; absent: a file in `home`, made once."
+    )
     threads: int = Field(0, ge=0, description="Cores a run may use; 0: those that are free.")
     channels: dict[Name, Channel] = Field(default_factory=dict, description="Where alerts are sent.")
     retrain: Literal["call", "event"] = Field(

@@ -13,7 +13,9 @@ Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 class Monitor(Section):
     """What is watched once predictions are served, and when it counts as bad."""
 
-    metric: Literal["wape", "mae", "rmse", "bias"] = Field("wape", description="Error that decides about health.")
+    metric: str | None = Field(
+        None, description="Error that decides about health; default: the kind's own (a forecast's is wape)."
+    )
     window_days: int = Field(14, ge=1, description="Matured days that the served scores are taken over.")
     horizon: int = Field(7, ge=1, description="Forecasts of up to this many days ahead count for the daily error.")
     slices: tuple[str, ...] | None = Field(None, description="Watched apart; default: `evaluation.slices`.")
@@ -66,10 +68,23 @@ class Rollout(Section):
 class Delivery(Section):
     """What is promised to those who use the predictions."""
 
+    start: Clock | None = Field(
+        "05:00",
+        description="Local time of the scheduled `day` run, 04:00 or later (on two days of the year an earlier hour is"
+        " missing, or comes twice) and before the deadline; null: no schedule.",
+    )
     deadline: Clock = Field("07:00", description="Local time by which a publication must be there.")
     timeout_s: int = Field(1800, ge=10, description="A score run that takes longer gives way to the next rung.")
     catch_up_days: int = Field(14, ge=0, description="Missing dates before the asked one that are made up for.")
     ladder: bool = Field(True, description="Fall back to older features, the last forecast, a naive one.")
+
+    @model_validator(mode="after")
+    def _in_time(self) -> "Delivery":
+        if self.start is not None and not "04:00" <= self.start < self.deadline:
+            raise ValueError(
+                f"`start: '{self.start}'` must be 04:00 or later and before `deadline: '{self.deadline}'`, or null"
+            )
+        return self
 
 
 class Channel(Section):

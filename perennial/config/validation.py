@@ -5,7 +5,7 @@ from perennial.config.yamlsafe import nearest
 from perennial.context import Workspace
 from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME
 from perennial.errors import ConfigError
-from perennial.models import estimators
+from perennial.kinds import kind
 from perennial.sources import permit
 
 
@@ -22,7 +22,7 @@ def validate(workspace: Workspace, name: str) -> Loaded:
     cfg = loaded.config
     for table in (cfg.data, *cfg.known.values()):
         permit(table, workspace.env, base=workspace.root)
-    estimators.parameters(cfg.model)
+    kind(cfg.kind).check(cfg)
     checks = checks_path(loaded.path)
     if checks.exists():
         columns = (ENTITY, TIME, TARGET, AVAILABLE_AT, *cfg.data.columns.extra)

@@ -1,7 +1,7 @@
 """What was forecast, measured and decided: splits, test rows, scores, verdicts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,14 +60,14 @@ class Score:
     Attributes:
         contender: ``candidate``, ``champion`` or the name of a baseline.
         metric: Name in :mod:`perennial.evaluation.metrics`; lower is better for every one of them.
-        part: ``overall``, ``slice`` or ``horizon``.
-        key: ``""`` for overall; else for example ``category=FOODS`` or ``h=1-7``.
+        part: ``overall``, ``slice``, ``horizon`` or ``set``.
+        key: ``""`` for overall; else for example ``category=FOODS``, ``h=1-7`` or ``set=recent``.
         rows: Test rows behind the figure.
     """
 
     contender: str
     metric: str
-    part: Literal["overall", "slice", "horizon"]
+    part: Literal["overall", "slice", "horizon", "set"]
     key: str
     value: float
     rows: int
@@ -94,6 +94,12 @@ class TestRows:
         groups: Levels of WRMSSE: group index of every entity by level name, for example
             ``{"total": zeros, "category": ..., "entity": arange}``.
         group_scale_sq: ``scale_sq`` of the summed series by level, shape (n_groups,).
+        kind: Kind of problem, which says what these rows are measured by.
+        cluster: What varies together, for example the customer of an entity, shape (n_entities,); ``None``: each
+            entity by itself.
+        extra: Further columns that metrics need, by name, each of shape (n_rows,).
+        sets: Rows of each evaluation set by name, each of shape (n_rows,), which may overlap; ``main`` are those of the
+            overall figures, all rows if it is absent.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks of its name
@@ -113,20 +119,26 @@ class TestRows:
     slices: "Mapping[str, npt.NDArray[np.str_]]"
     groups: "Mapping[str, npt.NDArray[np.int32]]"
     group_scale_sq: "Mapping[str, npt.NDArray[np.float64]]"
+    kind: str = "forecast"
+    cluster: "npt.NDArray[np.int32] | None" = None
+    extra: "Mapping[str, npt.NDArray[Any]]" = field(default_factory=dict)
+    sets: "Mapping[str, npt.NDArray[np.bool_]]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """One picture for the report: lines over dates, with an optional band; what it shows is the kind's choice.
+    """One picture for the report: lines over dates or numbers, with an optional band; the kind chooses what it shows.
 
     Attributes:
         title: For example ``All products together`` or the name of an entity.
         note: One sentence that says what to look at.
-        dates: ISO dates, increasing.
+        dates: ISO dates, increasing; or numbers as text (``0.05``) where ``axis`` names their unit.
         lines: Values by name (``actual``, ``candidate``, ``champion``, a baseline); ``None`` where there is none.
         low: Lower edge of the candidate's interval, or empty.
         high: Upper edge, or empty.
         level: Nominal coverage of the band, for example 0.9; 0 without a band.
+        axis: What the numbers in ``dates`` are, for example ``Forecast probability``; empty for dates.
+        unit: What the lines measure, for example ``Share of readmissions``; empty for the target a day.
     """
 
     title: str
@@ -136,6 +148,8 @@ class Chart:
     low: tuple[float | None, ...] = ()
     high: tuple[float | None, ...] = ()
     level: float = 0.0
+    axis: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ Level = Literal["info", "warning", "critical"]
 """How bad: recorded only, told, or somebody is woken."""
 Cause = Literal[
     "accuracy", "data", "drift", "skew", "stale_model", "stale_data", "fallback", "late", "cost", "canary", "run",
-    "monitor", "retrain",
+    "monitor", "retrain", "spiral",
 ]  # fmt: skip
 Health = Literal["healthy", "degraded", "unknown"]
 
@@ -104,6 +104,7 @@ class Measurement:
         model_age_days: Days between the as-of date and the champion's; -1 without one.
         data_age_days: Days between the as-of date and the newest observation; -1 without any.
         cost: ``score_s``, ``retrain_s``, ``peak_mib``, ``s_per_1000`` (seconds for 1,000 forecasts), where known.
+        spiral: Entities that are out of stock and expected to stay so though they used to sell, the largest first.
         findings: What is wrong.
         retrain: Why a new model is wanted; empty if it is not.
     """
@@ -122,6 +123,7 @@ class Measurement:
     model_age_days: int
     data_age_days: int
     cost: Mapping[str, float] = field(default_factory=dict)
+    spiral: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     retrain: str = ""
 

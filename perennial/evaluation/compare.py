@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial.contracts import TestRows
-from perennial.evaluation.metrics import Metric, subset, weighted
+from perennial.evaluation.metrics import AnyMetric, subset
 from perennial.evaluation.sums import Floats, Grid
 
 BLOCK_DAYS = 7
@@ -41,7 +41,7 @@ class Interval:
 
 def bootstrap_difference(
     rows: TestRows,
-    metric: Metric,
+    metric: AnyMetric,
     candidate: str,
     other: str | None,
     *,
@@ -74,7 +74,7 @@ def bootstrap_difference(
     if not part.y.size:
         return Interval(estimate=np.nan, upper=np.nan, p_value=np.nan)
     draws = draw(part, n=n, seed=seed)
-    difference = _difference(Grid.of(part), metric, candidate, other, ratio, draws) - offset
+    difference = _difference(Grid(part), metric, candidate, other, ratio, draws) - offset
     if draws.days.shape[1] < MIN_DAYS:
         difference[1:] = np.nan
     return _interval(difference, confidence)
@@ -94,12 +94,14 @@ class Draws:
 
 
 def draw(rows: TestRows, *, n: int, seed: int) -> Draws:
-    """Draw ``n`` resamples of the entities and the day blocks that have rows."""
+    """Draw ``n`` resamples of the entities (by cluster, if they have any) and the day blocks that have rows."""
     rng = np.random.default_rng(seed)
     present = np.unique(rows.entity)
     entities = np.zeros((n + 1, rows.entities.size))
     entities[0, present] = 1.0
-    entities[1:, present] = _multiplicities(rng, n, present.size, present.size)
+    together = present if rows.cluster is None else rows.cluster[present]
+    clusters, index = np.unique(together, return_inverse=True)
+    entities[1:, present] = _multiplicities(rng, n, clusters.size, clusters.size)[:, index]
     n_days = np.unique(rows.day).size
     days = np.concatenate([np.ones((1, n_days)), _day_weights(rng, n, n_days)])
     return Draws(entities=entities, days=days)
@@ -124,11 +126,11 @@ def _day_weights(rng: np.random.Generator, n: int, n_days: int) -> Floats:
     return days
 
 
-def _difference(grid: Grid, metric: Metric, candidate: str, other: str | None, ratio: float, draws: Draws) -> Floats:
-    ours = weighted(metric, metric.sums(grid, candidate), draws.entities, draws.days)
+def _difference(grid: Grid, metric: AnyMetric, candidate: str, other: str | None, ratio: float, draws: Draws) -> Floats:
+    ours = metric.weighted(metric.prepare(grid, candidate), draws.entities, draws.days)
     if other is None:
         return ours
-    return ours - ratio * weighted(metric, metric.sums(grid, other), draws.entities, draws.days)
+    return ours - ratio * metric.weighted(metric.prepare(grid, other), draws.entities, draws.days)
 
 
 def _interval(difference: Floats, confidence: float) -> Interval:

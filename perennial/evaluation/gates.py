@@ -15,8 +15,9 @@ import numpy as np
 from perennial.config.models import Gate
 from perennial.contracts import Decision, Evaluation, ModelVersion, TestRows, Verdict
 from perennial.errors import MetricMissing, sample
+from perennial.evaluation import catalogue
 from perennial.evaluation.compare import Interval, bootstrap_difference
-from perennial.evaluation.metrics import METRICS, Metric, subset, value
+from perennial.evaluation.metrics import AnyMetric, main, subset, value
 from perennial.evaluation.scores import slice_labels
 
 CANDIDATE, CHAMPION = "candidate", "champion"
@@ -105,7 +106,7 @@ class _Case:
         """Bound the difference between candidate and bar."""
         return bootstrap_difference(
             self.rows,
-            METRICS[self.gate.metric],
+            catalogue.metrics(self.rows.kind)[self.gate.metric],
             CANDIDATE,
             self.other,
             ratio=self.gate.ratio,
@@ -130,23 +131,39 @@ class _Case:
 
 def _judge_one(evaluation: Evaluation, gate: Gate) -> Iterator[Verdict]:
     metric = _metric(evaluation, gate)
-    scores = {c: evaluation.value(c, metric.name) for c in evaluation.rows.forecasts if metric.has(evaluation.rows, c)}
+    rows, key = _rows(evaluation.rows, gate), f"set={gate.set}" if gate.set else ""
+    part = "set" if gate.set else "overall"
+    scores = {c: evaluation.value(c, metric.name, part, key) for c in rows.forecasts if metric.has(rows, c)}
     if gate.against == "champion" and CHAMPION not in evaluation.rows.forecasts:
         yield _unopposed(gate, scores[CANDIDATE])
     elif gate.slices is None:
-        yield _plain(_case(gate, "", evaluation.rows, scores))
+        yield _plain(_case(gate, key, rows, scores))
     else:
-        yield from _by_slice(list(_slice_cases(gate, metric, evaluation.rows)), gate)
+        yield from _by_slice(list(_slice_cases(gate, metric, rows)), gate)
 
 
-def _metric(evaluation: Evaluation, gate: Gate) -> Metric:
+def _rows(rows: TestRows, gate: Gate) -> TestRows:
+    """Return the rows a gate is judged on: those of its set, else of the overall figures.
+
+    Raises:
+        MetricMissing: The set was not evaluated.
+    """
+    if gate.set is None:
+        return main(rows)
+    if gate.set not in rows.sets:
+        allowed = sample(sorted(rows.sets), limit=20) or "none"
+        raise MetricMissing(f"evaluation set {gate.set!r} was not evaluated, only {allowed}: name one of these")
+    return subset(rows, rows.sets[gate.set])
+
+
+def _metric(evaluation: Evaluation, gate: Gate) -> AnyMetric:
     known = sorted({s.metric for s in evaluation.scores if s.contender == CANDIDATE and s.part == "overall"})
     if gate.metric not in known:
         raise MetricMissing(
             f"a gate needs metric {gate.metric!r}, but only {sample(known, limit=20) or 'none'} "
             "were evaluated: name one of these or remove the gate"
         )
-    metric = METRICS[gate.metric]
+    metric = catalogue.metrics(evaluation.rows.kind)[gate.metric]
     if gate.slices is not None and "slice" not in metric.parts:
         raise MetricMissing(f"{gate.metric!r} is not defined for a slice: use 'rmsse', or a gate without `slices`")
     return metric
@@ -212,7 +229,7 @@ def _plain(case: _Case) -> Verdict:
     return case.verdict(value=interval.upper, bound=0.0, passed=case.holds and sure, reason=reason)
 
 
-def _slice_cases(gate: Gate, metric: Metric, rows: TestRows) -> Iterator[_Case]:
+def _slice_cases(gate: Gate, metric: AnyMetric, rows: TestRows) -> Iterator[_Case]:
     """Cut the test rows by slice; what is too small even when pooled is left to the gates over all rows."""
     labels = slice_labels(rows, gate.slices or "", gate.min_rows)[rows.entity]
     for label in np.unique(labels):

@@ -25,7 +25,7 @@ Sources: Hyndman & Koehler 2006 (MASE); Makridakis, Spiliotis & Assimakopoulos 2
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,13 +34,19 @@ from perennial.contracts import TestRows
 from perennial.evaluation import sums as add
 from perennial.evaluation.sums import Floats, Grid, Sums
 
-Part = Literal["overall", "slice", "horizon"]
+Part = Literal["overall", "slice", "horizon", "set"]
+EVERYWHERE: frozenset[Part] = frozenset({"overall", "slice", "horizon", "set"})
+BASELINES = ("last_value", "seasonal_naive", "weekday_mean", "moving_average")
+"""Naive contenders of kind ``forecast``; what they are is :mod:`perennial.models.baselines`."""
+USUAL = "wape"
+MAIN = "main"
+"""Name of the evaluation set behind the overall figures."""
 _REPLICATE_CELLS = 4_000_000  # temporaries of a weighted evaluation stay below about 32 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One error metric.
+    """One error metric whose parts add up.
 
     Attributes:
         pool: ``rows``: add over entities, then finish. ``entities``: finish each entity, then average.
@@ -55,8 +61,16 @@ class Metric:
     pool: Literal["rows", "entities", "fixed"]
     sums: Callable[[Grid, str], Sums]
     finish: Callable[[Floats], Floats]
-    parts: frozenset[Part] = frozenset({"overall", "slice", "horizon"})
+    parts: frozenset[Part] = EVERYWHERE
     quantiles: bool = False
+
+    def prepare(self, grid: Grid, contender: str) -> Sums:
+        """Return what :meth:`weighted` needs of one contender."""
+        return self.sums(grid, contender)
+
+    def weighted(self, prepared: Sums, entities: Floats, days: Floats) -> Floats:
+        """Evaluate under several weightings; see :func:`weighted`."""
+        return weighted(self, prepared, entities, days)
 
     def has(self, rows: TestRows, contender: str) -> bool:
         """Whether it can be computed for this contender."""
@@ -65,14 +79,81 @@ class Metric:
         return contender in rows.forecasts
 
 
-def value(metric: Metric, rows: TestRows, contender: str) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowMetric:
+    """One error metric that has to see all rows at once, such as one of ranks.
+
+    Attributes:
+        measure: From test rows, a contender's name and weights of the rows, shape (n_weightings, n_rows), to values
+            of shape (n_weightings,); nan where undefined. A weight says how often a row is there.
+        parts: Where it is defined.
+    """
+
+    name: str
+    measure: Callable[[TestRows, str, Floats], Floats]
+    parts: frozenset[Part] = EVERYWHERE
+    quantiles: bool = False
+
+    def prepare(self, grid: Grid, contender: str) -> tuple[Grid, str]:
+        """Return what :meth:`weighted` needs of one contender."""
+        return grid, contender
+
+    def weighted(self, prepared: tuple[Grid, str], entities: Floats, days: Floats) -> Floats:
+        """Evaluate under several weightings of entities and days, a few at a time."""
+        grid, contender = prepared
+        rows, step = grid.rows, max(1, _REPLICATE_CELLS // max(1, grid.rows.y.size))
+        if not (np.isfinite(rows.forecasts[contender]).all() and rows.y.size):
+            return np.full(len(days), np.nan)
+        parts = [
+            self.measure(rows, contender, entities[at : at + step, rows.entity] * days[at : at + step, grid.day])
+            for at in range(0, len(days), step)
+        ]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def has(self, rows: TestRows, contender: str) -> bool:
+        """Whether it can be computed for this contender."""
+        return contender in rows.forecasts
+
+
+class AnyMetric(Protocol):
+    """What every metric can do, whatever it has to see."""
+
+    @property
+    def name(self) -> str:
+        """Name in settings and reports."""
+
+    @property
+    def parts(self) -> frozenset[Part]:
+        """Where it is defined."""
+
+    @property
+    def quantiles(self) -> bool:
+        """Whether it needs quantile forecasts."""
+
+    def has(self, rows: TestRows, contender: str) -> bool:
+        """Whether it can be computed for this contender."""
+
+    def prepare(self, grid: Grid, contender: str) -> Any:
+        """Return what :meth:`weighted` needs of one contender."""
+
+    def weighted(self, prepared: Any, entities: Floats, days: Floats) -> Floats:
+        """Return one value per weighting of entities, (n, n_entities), and of days, (n, n_days)."""
+
+
+def losses(rows: TestRows, contender: str) -> Floats:
+    """Return the absolute error of each row, by which a forecast on trial is compared."""
+    return np.abs(rows.forecasts[contender].astype(np.float64) - rows.y)
+
+
+def value(metric: AnyMetric, rows: TestRows, contender: str) -> float:
     """Return one metric of one contender over all given rows; nan when undefined.
 
     Example:
         ``value(METRICS["wape"], rows, "candidate")``
     """
-    sums = metric.sums(Grid.of(rows), contender)
-    return float(weighted(metric, sums, np.ones((1, rows.entities.size)), np.ones((1, sums.cells.shape[2])))[0])
+    grid = Grid(rows)
+    prepared = metric.prepare(grid, contender)
+    return float(metric.weighted(prepared, np.ones((1, rows.entities.size)), np.ones((1, grid.n_days)))[0])
 
 
 def weighted(metric: Metric, sums: Sums, entities: Floats, days: Floats) -> Floats:
@@ -120,7 +201,14 @@ def subset(rows: TestRows, keep: npt.NDArray[np.bool_]) -> TestRows:
         y=rows.y[keep],
         forecasts={name: f[keep] for name, f in rows.forecasts.items()},
         quantiles={name: q[keep] for name, q in rows.quantiles.items()},
+        extra={name: column[keep] for name, column in rows.extra.items()},
+        sets={name: mask[keep] for name, mask in rows.sets.items()},
     )
+
+
+def main(rows: TestRows) -> TestRows:
+    """Return the rows of the overall figures: those of the set ``main`` where there is one."""
+    return subset(rows, rows.sets[MAIN]) if MAIN in rows.sets else rows
 
 
 def _weighted_block(metric: Metric, sums: Sums, entities: Floats, days: Floats) -> Floats:
@@ -137,8 +225,8 @@ def _weighted_block(metric: Metric, sums: Sums, entities: Floats, days: Floats) 
 
 # A slice has no scale of its own sum, so WRMSSE stops at the whole assortment: use rmsse there. A day is forecast
 # twice from different distances, so instability belongs to no horizon.
-_NO_SLICE: frozenset[Part] = frozenset({"overall", "horizon"})
-_NO_HORIZON: frozenset[Part] = frozenset({"overall", "slice"})
+_NO_SLICE: frozenset[Part] = EVERYWHERE - {"slice"}
+_NO_HORIZON: frozenset[Part] = EVERYWHERE - {"horizon"}
 _CATALOGUE = (
     Metric(
         name="wape",

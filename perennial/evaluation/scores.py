@@ -5,6 +5,7 @@ where it is undefined (WAPE of a slice that sold nothing) its value is nan, whic
 """
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,14 @@ import pyarrow as pa
 from perennial.config.models import EvaluationSettings
 from perennial.contracts import Score, TestRows
 from perennial.errors import MetricMissing, sample
-from perennial.evaluation.metrics import METRICS, Metric, by_entity, subset, weighted
+from perennial.evaluation import catalogue
+from perennial.evaluation.metrics import MAIN, AnyMetric, Metric, by_entity, main, subset
 from perennial.evaluation.sums import Grid
 
 MIN_SLICE_ROWS = 100
 """Slice values with fewer test rows are pooled into ``other``."""
 OTHER = "other"
-_ORDER = ("overall", "slice", "horizon")
+_ORDER = ("overall", "slice", "horizon", "set")
 
 
 def score(rows: TestRows, cfg: EvaluationSettings) -> tuple[Score, ...]:
@@ -30,12 +32,13 @@ def score(rows: TestRows, cfg: EvaluationSettings) -> tuple[Score, ...]:
         cfg: Slices and horizon buckets to report beside the overall figures.
 
     Returns:
-        Scores in the order overall, slices, horizons; within each by key, contender and metric.
+        Scores in the order overall, slices, horizons, sets; within each by key, contender and metric.
 
     Raises:
         MetricMissing: ``cfg`` names a slice that the rows do not carry.
     """
-    scores = [*_whole(rows, cfg.slices), *_by_horizon(rows, cfg.horizons)]
+    inner = main(rows)
+    scores = [*_whole(inner, cfg.slices), *_by_horizon(inner, cfg.horizons), *_by_set(rows)]
     return tuple(sorted(scores, key=lambda s: _ORDER.index(s.part)))
 
 
@@ -75,10 +78,10 @@ def per_entity(rows: TestRows) -> pa.Table:
         "actual": pa.array(np.bincount(rows.entity, weights=rows.y, minlength=rows.entities.size)),
     }
     columns |= {f"slice.{k}": pa.array(v.astype(object), pa.string()) for k, v in rows.slices.items()}
-    grid = Grid.of(rows)
+    grid = Grid(rows)
     for contender in rows.forecasts:
-        for metric in METRICS.values():
-            if metric.pool != "fixed" and metric.has(rows, contender):
+        for metric in catalogue.metrics(rows.kind).values():
+            if isinstance(metric, Metric) and metric.pool != "fixed" and metric.has(rows, contender):
                 values = by_entity(metric, metric.sums(grid, contender))
                 columns[f"{contender}.{metric.name}"] = pa.array(values, mask=np.isnan(values))
     return pa.table(columns)
@@ -86,12 +89,11 @@ def per_entity(rows: TestRows) -> pa.Table:
 
 def _whole(rows: TestRows, slices: tuple[str, ...]) -> Iterator[Score]:
     """Score all rows and every slice value: one set of sums, weighted by membership."""
-    grid, (members, keys) = Grid.of(rows), _memberships(rows, slices)
+    grid, (members, keys) = Grid(rows), _memberships(rows, slices)
     counts = members @ np.bincount(rows.entity, minlength=rows.entities.size)
     for contender, metric in _pairs(rows, "overall"):
         n = len(keys) if "slice" in metric.parts else 1
-        sums = metric.sums(grid, contender)
-        values = weighted(metric, sums, members[:n], np.ones((n, grid.n_days)))
+        values = metric.weighted(metric.prepare(grid, contender), members[:n], np.ones((n, grid.n_days)))
         for key, one, count in zip(keys[:n], values, counts[:n], strict=True):
             yield Score(
                 contender=contender,
@@ -106,19 +108,24 @@ def _whole(rows: TestRows, slices: tuple[str, ...]) -> Iterator[Score]:
 def _by_horizon(rows: TestRows, buckets: tuple[tuple[int, int], ...]) -> Iterator[Score]:
     for first, last in buckets:
         part = subset(rows, (rows.horizon >= first) & (rows.horizon <= last))
-        if not part.y.size:
-            continue
-        grid, everyone = Grid.of(part), np.ones((1, rows.entities.size))
-        for contender, metric in _pairs(rows, "horizon"):
-            values = weighted(metric, metric.sums(grid, contender), everyone, np.ones((1, grid.n_days)))
-            yield Score(
-                contender=contender,
-                metric=metric.name,
-                part="horizon",
-                key=f"h={first}-{last}",
-                value=float(values[0]),
-                rows=part.y.size,
-            )
+        yield from _of_part(part, "horizon", f"h={first}-{last}")
+
+
+def _by_set(rows: TestRows) -> Iterator[Score]:
+    for name in rows.sets:
+        if name != MAIN:
+            yield from _of_part(subset(rows, rows.sets[name]), "set", f"set={name}")
+
+
+def _of_part(rows: TestRows, part: Literal["horizon", "set"], key: str) -> Iterator[Score]:
+    if not rows.y.size:
+        return
+    grid, everyone = Grid(rows), np.ones((1, rows.entities.size))
+    for contender, metric in _pairs(rows, part):
+        values = metric.weighted(metric.prepare(grid, contender), everyone, np.ones((1, grid.n_days)))
+        yield Score(
+            contender=contender, metric=metric.name, part=part, key=key, value=float(values[0]), rows=rows.y.size
+        )
 
 
 def _memberships(rows: TestRows, slices: tuple[str, ...]) -> tuple[npt.NDArray[np.float64], list[str]]:
@@ -133,8 +140,8 @@ def _memberships(rows: TestRows, slices: tuple[str, ...]) -> tuple[npt.NDArray[n
     return np.stack(members).astype(np.float64), keys
 
 
-def _pairs(rows: TestRows, part: str) -> Iterator[tuple[str, Metric]]:
+def _pairs(rows: TestRows, part: str) -> Iterator[tuple[str, AnyMetric]]:
     for contender in rows.forecasts:
-        for metric in METRICS.values():
+        for metric in catalogue.metrics(rows.kind).values():
             if part in metric.parts and metric.has(rows, contender):
                 yield contender, metric

@@ -6,6 +6,7 @@ shape (...).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -31,36 +32,45 @@ class Sums:
     weight: Floats | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
     """Test rows and the (entity, target day) cell of each, numbered once for all metrics.
 
     Attributes:
+        n_days: Distinct target days.
         day: Index of the target day of each row, shape (n_rows,).
-        rows_in: Number of rows in each cell, shape (n_entities, n_days).
-        sold: Sum of ``|y|`` of each cell, shape (n_entities, n_days).
     """
 
-    rows: TestRows
-    n_days: int
-    day: npt.NDArray[np.intp]
-    cell: npt.NDArray[np.intp]
-    rows_in: Floats
-    sold: Floats
-
-    @classmethod
-    def of(cls, rows: TestRows) -> "Grid":
-        """Number the distinct target days in order (without sorting millions of rows) and the cells."""
+    def __init__(self, rows: TestRows) -> None:
+        """Number the distinct target days in order, without sorting millions of rows."""
         since = rows.day - rows.day.min(initial=np.iinfo(np.int32).max)
         present = np.bincount(since) > 0
-        n_days, day = int(present.sum()), (np.cumsum(present) - 1)[since]
-        cell, shape = rows.entity * np.intp(n_days) + day, (rows.entities.size, n_days)
-        count, sold = _added(cell, None, shape), _added(cell, np.abs(rows.y), shape)
-        return cls(rows=rows, n_days=n_days, day=day, cell=cell, rows_in=count, sold=sold)
+        self.rows = rows
+        self.n_days = int(present.sum())
+        self.day: npt.NDArray[np.intp] = (np.cumsum(present) - 1)[since]
+
+    @cached_property
+    def cell(self) -> npt.NDArray[np.intp]:
+        """Return the cell of each row, shape (n_rows,)."""
+        return self.rows.entity * np.intp(self.n_days) + self.day
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (n_entities, n_days)."""
+        return self.rows.entities.size, self.n_days
+
+    @cached_property
+    def rows_in(self) -> Floats:
+        """Return the number of rows in each cell, shape (n_entities, n_days)."""
+        return _added(self.cell, None, self.shape)
+
+    @cached_property
+    def sold(self) -> Floats:
+        """Return the sum of ``|y|`` of each cell, shape (n_entities, n_days)."""
+        return _added(self.cell, np.abs(self.rows.y), self.shape)
 
     def add(self, values: Floats | npt.NDArray[np.bool_]) -> Floats:
         """Add row values up by cell, shape (n_entities, n_days)."""
-        return _added(self.cell, values, self.rows_in.shape)
+        return _added(self.cell, values, self.shape)
 
     def error(self, contender: str) -> Floats:
         """Return forecast - truth, shape (n_rows,); all nan if any of it is not finite, so that none gets by."""

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from perennial.config.models import Forecast
+from perennial.config.forecast import Forecast
 from perennial.features import kernels
 from perennial.features.calendar import calendar, holiday_distance
 from perennial.features.panel import Covariate, Floats, Ints, Labels, Panel, Rows

@@ -5,7 +5,7 @@ column, whatever the names of the entities are. Where a day was restated, the la
 Covariates known in advance keep, in two bytes a cell, when that was: see :class:`~perennial.features.panel.Covariate`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,10 +13,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.config.models import WEEKDAYS, Forecast, KnownTable, Pipeline
+from perennial.config.forecast import Forecast
+from perennial.config.models import KnownTable, Pipeline
+from perennial.config.types import WEEKDAYS
 from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME, Read, Snapshot
 from perennial.errors import TrainingError, sample
 from perennial.features import kernels
+from perennial.features.censoring import censored
 from perennial.features.panel import Covariate, Days, Floats, Ints, Labels, Panel, epoch_day
 
 NEVER = np.iinfo(np.int64).min
@@ -98,12 +101,13 @@ def read_panel(cfg: Pipeline, snapshot: Snapshot, read: Read) -> Panel:
         TrainingError: There is no row, or a covariate is not numeric (or text, if known in advance).
     """
     forecast = cfg.forecast
+    columns = dict.fromkeys((TARGET, *forecast.observed, *_stock(forecast)))
     names, statics = _Index(), {name: _Index() for name in forecast.static}
     newest = {name: _Newest() for name in forecast.static}
     chunks: list[_Chunk] = []
     for batch in read(snapshot.main):
         entity = names.encode(batch[ENTITY])
-        chunks.append(_chunk(batch, entity, (TARGET, *forecast.observed)))
+        chunks.append(_chunk(batch, entity, tuple(columns)))
         for name, index in statics.items():
             newest[name].see(entity, chunks[-1].day, chunks[-1].stamp, index.encode(batch[name]))
     if not sum(len(chunk.day) for chunk in chunks):
@@ -120,6 +124,8 @@ def read_panel(cfg: Pipeline, snapshot: Snapshot, read: Read) -> Panel:
     kernels.settle(cells[0], present, is_open, forecast.absent == "zero", first, begin)
     for values in cells[1:]:
         kernels.carry_forward(values)
+    named = dict(zip(columns, cells, strict=True))
+    hidden = _mask(named, forecast)
     fixed = _Index({name: int(rank[code]) for name, code in names.codes.items()}, fixed=True)
     return Panel(
         entities=np.array(list(names.codes), dtype=np.str_)[order],
@@ -129,9 +135,24 @@ def read_panel(cfg: Pipeline, snapshot: Snapshot, read: Read) -> Panel:
         begin=begin if forecast.trim_leading_zeros else first,
         open=is_open,
         static={name: _labels(statics[name], newest[name].codes[order]) for name in forecast.static},
-        observed=_observed(forecast.observed, cells[1:]),
+        observed=_observed({name: named[name] for name in forecast.observed}),
         known=_known_columns(cfg, snapshot, read, fixed, first_day, n_days + forecast.horizon),
+        censored=hidden,
     )
+
+
+def _stock(forecast: Forecast) -> tuple[str, ...]:
+    return (forecast.stockouts.on_hand,) if forecast.stockouts.on_hand else ()
+
+
+def _mask(named: Mapping[str, Floats], forecast: Forecast) -> npt.NDArray[np.bool_] | None:
+    """Make the target of days on which there was nothing to sell missing, in place, and return which they are."""
+    if not forecast.stockouts.watched:
+        return None
+    y, on_hand = named[TARGET], [named[name] for name in _stock(forecast)]
+    hidden = censored(y, on_hand[0] if on_hand else None, forecast.stockouts)
+    y[hidden] = np.nan
+    return hidden
 
 
 def _chunk(batch: pa.RecordBatch, entity: Ints, columns: Sequence[str]) -> _Chunk:
@@ -149,10 +170,9 @@ def _lead(day: Ints, stamp: npt.NDArray[np.int64]) -> Days:
     return lead.astype(np.int16)  # type: ignore[no-any-return]
 
 
-def _observed(names: Sequence[str], cells: Floats) -> dict[str, Covariate]:
+def _observed(named: Mapping[str, Floats]) -> dict[str, Covariate]:
     """Return covariates known on their day, which is why no day after an origin may be asked of them."""
-    ahead = np.zeros((1, cells.shape[2]), dtype=np.int16)
-    return {name: Covariate(values=values, ahead=ahead) for name, values in zip(names, cells, strict=True)}
+    return {name: Covariate(values=v, ahead=np.zeros((1, v.shape[1]), dtype=np.int16)) for name, v in named.items()}
 
 
 def _numbers(column: pa.Array, name: str) -> Floats:

@@ -103,6 +103,8 @@ class Panel:
         static: Attributes that never change, by name.
         observed: Covariates known only afterwards, carried forward from the last row that had a value.
         known: Covariates known in advance, over n_days + horizon columns; see :attr:`Covariate.ahead`.
+        censored: Days masked in ``y`` since there was nothing to sell, shape (n_entities, n_days); None if nothing
+            tells them.
     """
 
     entities: npt.NDArray[np.str_]
@@ -114,6 +116,7 @@ class Panel:
     static: Mapping[str, Labels]
     observed: Mapping[str, Covariate]
     known: Mapping[str, Covariate]
+    censored: npt.NDArray[np.bool_] | None = None
 
     @property
     def n_entities(self) -> int:

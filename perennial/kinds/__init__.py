@@ -4,11 +4,10 @@ from importlib import import_module
 from typing import cast
 
 from perennial.errors import ConfigError
+from perennial.evaluation.catalogue import KINDS
 from perennial.kinds.base import Fitted, Kind
 
 __all__ = ["KINDS", "Fitted", "Kind", "kind"]
-
-KINDS = ("forecast",)
 
 
 def kind(name: str) -> Kind:

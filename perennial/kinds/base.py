@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -24,7 +24,14 @@ class Fitted:
 
 
 class Kind(Protocol):
-    """One kind of problem: a module with these functions."""
+    """One kind of problem: a module with these functions.
+
+    Its settings are a section named like it (:mod:`perennial.config`), its metrics and naive contenders stand in
+    :mod:`perennial.evaluation.catalogue`.
+    """
+
+    def check(self, cfg: Pipeline) -> None:
+        """Refuse settings that could only fail later, without reading data."""
 
     def load(self, cfg: Pipeline, snapshot: Snapshot, read: Read) -> Any:
         """Bring the rows of a snapshot into the form the other functions take."""
@@ -53,5 +60,16 @@ class Kind(Protocol):
     def naive(self, data: Any, cfg: Pipeline, as_of: date) -> Iterator[pa.RecordBatch]:
         """Yield predictions for the horizon after ``as_of`` that need no model."""
 
+    def moved(self, rows: pa.Table, cfg: Pipeline, as_of: date) -> pa.Table:
+        """Return the last published predictions as those of ``as_of``; an error where that makes no sense."""
+
     def units(self, data: Any, cfg: Pipeline, as_of: date) -> pa.Table:
         """Return ``entity``, ``unit`` (what a cohort is made of) and ``size`` of all that was known on ``as_of``."""
+
+
+@runtime_checkable
+class Stocked(Protocol):
+    """A kind that knows when there was nothing to sell."""
+
+    def spirals(self, data: Any, cfg: Pipeline, published: pa.Table) -> tuple[str, ...]:
+        """Return entities that are out of stock, are expected to sell nothing, and used to sell; largest first."""

@@ -18,7 +18,7 @@ from perennial.kinds.base import Fitted
 from perennial.kinds.charts import charts
 from perennial.kinds.coverage import warn_of_gaps
 from perennial.kinds.sampling import CALIBRATION_ROWS, draw, require, split_days
-from perennial.kinds.served import backtest, inputs, mature, naive, quantile_column, units
+from perennial.kinds.served import backtest, inputs, mature, moved, naive, quantile_column, spirals, units
 from perennial.kinds.splitting import split
 from perennial.kinds.testrows import test_rows
 from perennial.models import estimators
@@ -26,8 +26,8 @@ from perennial.models.baselines import BASELINES
 from perennial.models.forecaster import DirectForecaster
 from perennial.models.intervals import fit_intervals
 
-__all__ = ["backtest", "evaluate", "inputs", "load", "mature", "naive", "predict", "quantile_column", "split", "train"]
-__all__ += ["units"]
+__all__ = ["backtest", "check", "evaluate", "inputs", "load", "mature", "moved", "naive", "predict"]
+__all__ += ["quantile_column", "spirals", "split", "train", "units"]
 
 EXAMPLE_ROWS = 5
 RANGE = 25.0
@@ -38,6 +38,11 @@ SEEDS = 2**31
 """Seeds lie below this; the bags count on from theirs, and from 0 after the largest."""
 BLOCK = 8_192
 """Entities forecast at a time: bounds the memory of scoring."""
+
+
+def check(cfg: Pipeline) -> None:
+    """Refuse parameters that the estimator does not have; see :func:`perennial.models.estimators.parameters`."""
+    estimators.parameters(cfg.model)
 
 
 def load(cfg: Pipeline, snapshot: Snapshot, read: Read) -> Panel:
@@ -69,7 +74,7 @@ def train(data: Panel, split: Split, cfg: Pipeline, *, champion: DirectForecaste
     held = draw(data, days.calibration, CALIBRATION_ROWS, cfg.forecast.horizon, rng, after)
     _calibrate(base, data, held if len(held) else bags[0].rows, cfg, threads)
     training = Training(
-        params={**_flat(cfg), **{f"estimator.{k}": v for k, v in params.items()}, "mode": mode},
+        params={**_flat(cfg), **{f"estimator.{k}": v for k, v in params.items()}, "mode": mode, **_masked(data)},
         rows=sum(len(bag.rows) for bag in bags),
         features=tuple(base.features),
         importance=_importance(base.features, bags),
@@ -243,6 +248,11 @@ def _importance(features: Sequence[str], bags: Sequence[_Bag]) -> dict[str, floa
     gains = sum((bag.stage.gains for bag in bags if bag.stage), np.zeros(len(features)))
     total = float(gains.sum())
     return {name: float(gain) / total for name, gain in zip(features, gains, strict=True)} if total > 0 else {}
+
+
+def _masked(data: Panel) -> dict[str, int]:
+    """Return how many days of how many series were masked, if the configuration tells stock-outs."""
+    return {} if data.censored is None else {"censored_days": int(data.censored.sum())}
 
 
 def _flat(cfg: Pipeline) -> dict[str, str | int | float | bool]:

@@ -6,8 +6,11 @@ from datetime import date, timedelta
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from perennial.config.models import WEEKDAYS, Pipeline
+from perennial.arrow import with_values
+from perennial.config.models import Pipeline
+from perennial.config.types import WEEKDAYS
 from perennial.contracts import ENTITY, TIME, Split, TestRows
 from perennial.errors import TrainingError
 from perennial.features import Panel, Rows
@@ -16,7 +19,9 @@ from perennial.kinds.splitting import windows
 from perennial.kinds.testrows import naive_forecasts, rows_of, test_rows
 from perennial.models.baselines import BASELINES
 from perennial.models.forecaster import DirectForecaster
+from perennial.monitoring.spiral import spirals as find_spirals
 
+WEEK = 7
 SIZE_DAYS = 28
 """Days of sales by which entities are matched for a cohort."""
 FALLBACK = "weekday_mean"
@@ -113,6 +118,38 @@ def naive(data: Panel, cfg: Pipeline, as_of: date) -> Iterator[pa.RecordBatch]:
                 "y_hat": pa.array(np.ascontiguousarray(table[:, n])),
             }
         )
+
+
+def spirals(data: Panel, cfg: Pipeline, published: pa.Table) -> tuple[str, ...]:
+    """Return entities that ran out of stock and are forecast as zero though they used to sell, the largest first.
+
+    Args:
+        data: What is known; without stock-outs told (``forecast.stockouts``) nothing can be found.
+        cfg: The pipeline.
+        published: Columns ``entity``, ``as_of`` and ``y_hat``; the newest publication counts.
+    """
+    if data.censored is None or not published.num_rows:
+        return ()
+    newest = published.filter(pc.equal(published["as_of"], pc.max(published["as_of"])))
+    means = newest.group_by(ENTITY).aggregate([("y_hat", "mean")])
+    ahead = dict(zip(means[ENTITY].to_pylist(), means["y_hat_mean"].to_pylist(), strict=True))
+    expected = np.array([ahead.get(name, np.nan) for name in data.entities.tolist()], dtype=np.float64)
+    is_open = data.open[: data.n_days]
+    found = find_spirals(data.y[:, is_open], data.censored[:, is_open], expected)
+    return tuple(str(name) for name in data.entities[found.rows])
+
+
+def moved(rows: pa.Table, cfg: Pipeline, as_of: date) -> pa.Table:
+    """Return an earlier forecast for the days after ``as_of``; days beyond its end repeat the week before."""
+    last, days = pc.max(rows[TIME]).as_py(), []
+    for n in range(1, cfg.forecast.horizon + 1):
+        day = source = as_of + timedelta(days=n)
+        while source > last:
+            source -= timedelta(days=WEEK)
+        found = rows.filter(pc.equal(rows[TIME], pa.scalar(source, pa.date32())))
+        if found.num_rows and WEEKDAYS[day.weekday()] not in cfg.forecast.closed_weekdays:
+            days.append(with_values(found, {TIME: day, "horizon": n}))
+    return pa.concat_tables(days) if days else rows.slice(0, 0)
 
 
 def units(data: Panel, cfg: Pipeline, as_of: date) -> pa.Table:

@@ -27,7 +27,9 @@ from perennial.lake.tables import LANDING, Appended, Lake
 from perennial.landing.appending import RESTATES, Appending
 from perennial.landing.arrivals import QUARANTINE, Arrivals, Due, Walk
 from perennial.landing.dedupe import hash_keys, repeats
+from perennial.landing.feed import Feed
 from perennial.sources import inventory, stage
+from perennial.sources.pseudonyms import Pseudonyms
 
 _OWN = (LANDING, RESTATES)
 
@@ -45,6 +47,8 @@ def land(
     guards: Guards,
     base: Path,
     scratch: Path,
+    pseudonyms: Pseudonyms | None = None,
+    feed: Feed | None = None,
 ) -> Landing:
     """Append the rows of a source that are visible at ``as_of`` and that no earlier landing took.
 
@@ -60,6 +64,8 @@ def land(
         guards: What makes a single row bad.
         base: Project root.
         scratch: Folder for temporary files; memory stays bounded by the batch.
+        pseudonyms: Replaces the columns that name people.
+        feed: What to read where the source is another pipeline's publications.
 
     Returns:
         The landing. Without new rows ``version_after`` equals ``version_before`` and ``first_visible`` is ``None``.
@@ -68,10 +74,10 @@ def land(
         SourceError: The source cannot be read, or (SchemaError) is not what was configured.
         IntegrityError: Landed rows that the new ones must be compared with are not those that were recorded.
     """
-    settings, quarantine = settings_digest(table, guards, main=main), f"{pipeline}.quarantine"
-    before = lake.version(name)
+    settings = settings_digest(table, guards, main=main) + (f":{pseudonyms.settings}" if pseudonyms else "")
+    quarantine, before = f"{pipeline}.quarantine", lake.version(name)
     with TemporaryDirectory(dir=scratch) as folder:
-        due = _due(table, env, _known(earlier, settings), base=base, scratch=Path(folder), until=as_of)
+        due = _due(table, env, _known(earlier, settings), base=base, scratch=Path(folder), until=as_of, feed=feed)
         arrivals = Arrivals(
             table=table,
             name=name,
@@ -80,8 +86,9 @@ def land(
             landing_id=_landing_id(name, as_of, settings, due, earlier),
             guards=guards,
             due=due,
-            newest=_newest(earlier),
+            newest=max((one.as_of for one in earlier), default=None),
             set_aside=_set_aside(lake, quarantine, earlier),
+            pseudonyms=pseudonyms,
         )
         append = Appending(arrivals=arrivals, lake=lake, earlier=tuple(earlier), version=before, folder=Path(folder))
         walk, appended = append()
@@ -94,8 +101,7 @@ def land(
 def _record(
     arrivals: Arrivals, walk: Walk, appended: Appended, aside: Appended, *, pipeline: str, settings: str, before: int
 ) -> Landing:
-    counts = walk.counts
-    if not counts.conserved:
+    if not (counts := walk.counts).conserved:
         raise IntegrityError(f"{arrivals.name} as of {arrivals.as_of}: rows went astray, {counts}; please report this")
     return Landing(
         landing_id=arrivals.landing_id,
@@ -153,15 +159,20 @@ def _known(earlier: Sequence[Landing], settings: str) -> _Known:
     return _Known(labels=labels, digests=digests, finished=finished, taken=taken)
 
 
-def _due(table: Table, env: Environment, known: _Known, *, base: Path, scratch: Path, until: date) -> tuple[Due, ...]:
+def _due(
+    table: Table, env: Environment, known: _Known, *, base: Path, scratch: Path, until: date, feed: Feed | None
+) -> tuple[Due, ...]:
     """Stage the sources that may hold something new; those that are known to hold nothing are left alone."""
     due = []
-    for item in inventory(table, env, base=base):
+    for item in feed.items(until) if feed else inventory(table, env, base=base):
         label = f"{item.uri} ({item.identity})"
         same = known.labels.get(item.uri) == label and known.digests[item.uri] in known.finished
         if same and table.source.type != "sql":  # a database may change rows behind an equal number of them
             continue
-        file = stage(item, table, env, base=base, scratch=scratch, since=None, until=until)
+        if feed:
+            file = feed.stage(item, scratch)
+        else:
+            file = stage(item, table, env, base=base, scratch=scratch, since=None, until=until)
         # bytes that came back after others had been in their place are news; those that only moved are not
         back = known.digests.get(item.uri, file.sha256) != file.sha256
         if back or file.sha256 not in known.finished:
@@ -170,15 +181,11 @@ def _due(table: Table, env: Environment, known: _Known, *, base: Path, scratch: 
     return tuple(due)
 
 
-def _newest(earlier: Sequence[Landing]) -> date | None:
-    return max((one.as_of for one in earlier), default=None)
-
-
 def _landing_id(name: str, as_of: date, settings: str, due: Sequence[Due], earlier: Sequence[Landing]) -> str:
     """Return the digest of all that decides which rows land; neither paths nor version numbers do."""
     sources = [[d.file.sha256, str(d.taken), [part for part in d.uri.split("/") if "=" in part]] for d in due]
-    before = [one.landing_id for one in earlier if one.files]
-    return digest_text(json.dumps([name, str(as_of), settings, sources, before, str(_newest(earlier))]))[:32]
+    before, newest = [one.landing_id for one in earlier if one.files], max((e.as_of for e in earlier), default=None)
+    return digest_text(json.dumps([name, str(as_of), settings, sources, before, str(newest)]))[:32]
 
 
 def _set_aside(lake: Lake, quarantine: str, earlier: Sequence[Landing]) -> npt.NDArray[np.int64]:

@@ -16,10 +16,11 @@ from perennial.ledger.lock import Lease
 from perennial.ledger.operation import OperationFacts
 from perennial.ledger.outbox import DeliveryFacts, alias_key
 from perennial.ledger.rollouts import RolloutFacts
+from perennial.ledger.survey import Judged, Standing, SurveyFacts
 
 
-class Ledger(DataFacts, RolloutFacts, DeliveryFacts, OperationFacts):
+class Ledger(DataFacts, RolloutFacts, DeliveryFacts, OperationFacts, SurveyFacts):
     """One ledger, in SQLite or PostgreSQL."""
 
 
-__all__ = ["Event", "LandingStatus", "Lease", "Ledger", "Run", "alias_key"]
+__all__ = ["Event", "Judged", "LandingStatus", "Lease", "Ledger", "Run", "Standing", "alias_key"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perennial.config.models import Forecast
+from perennial.config.forecast import Forecast
 from perennial.errors import TrainingError
 from perennial.features import Panel, Rows, design
 from perennial.features.kernels import idle
@@ -147,12 +147,26 @@ class DirectForecaster:
 
 
 def retired(panel: Panel, rows: Rows, after_days: int | None) -> npt.NDArray[np.bool_]:
-    """Return which rows belong to series without a sale for more than ``after_days`` as of their origin."""
+    """Return which rows belong to series without a sale for more than ``after_days`` as of their origin.
+
+    Days without stock do not count: what cannot be sold has not come to its end.
+    """
     if after_days is None:
         return np.zeros(len(rows), dtype=np.bool_)
     days = np.empty(len(rows), dtype=np.int32)
     idle(panel.y, panel.first, panel.begin, rows.entity, rows.origin, days)
+    if panel.censored is not None:
+        days -= _censored_days(panel.censored, rows, days)
     return days > after_days
+
+
+def _censored_days(censored: npt.NDArray[np.bool_], rows: Rows, days: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return how many of the last ``days`` up to each row's origin were without stock, shape (n_rows,)."""
+    sums = np.zeros((censored.shape[0], censored.shape[1] + 1), dtype=np.int32)
+    np.cumsum(censored, axis=1, out=sums[:, 1:])
+    end = np.maximum(rows.origin + 1, 0)
+    found: npt.NDArray[np.int32] = sums[rows.entity, end] - sums[rows.entity, np.maximum(end - days, 0)]
+    return found
 
 
 def raw_score(

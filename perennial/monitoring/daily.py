@@ -1,14 +1,18 @@
 """The error of each matured day, overall and by slice, beside what is usual for the model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from perennial.config.operation import Monitor
 from perennial.contracts import DailyError, TestRows
+from perennial.evaluation import catalogue
+from perennial.evaluation.metrics import AnyMetric, subset
+from perennial.evaluation.sums import Grid
 
 SERVED = "served"
 EPOCH = date(1970, 1, 1)
@@ -56,7 +60,7 @@ def daily_errors(
                     DailyError(
                         day=EPOCH + timedelta(days=int(days.day[n])),
                         key=key,
-                        metric=settings.metric,
+                        metric=settings.metric or catalogue.usual(served.kind),
                         value=float(days.value[SERVED][n]),
                         usual=middle,
                         bound=bound,
@@ -70,12 +74,14 @@ def daily_errors(
 
 def parts(rows: TestRows, settings: Monitor, slices: tuple[str, ...]) -> Iterator[tuple[str, Days]]:
     """Yield the daily errors of everything (key ``""``) and of every label of the slices."""
-    near = rows.horizon <= settings.horizon
-    yield "", _by_day(rows, near, settings.metric)
+    near = subset(rows, rows.horizon <= settings.horizon)
+    metric = catalogue.metrics(rows.kind)[settings.metric or catalogue.usual(rows.kind)]
+    grid = Grid(near)
+    prepared = {name: metric.prepare(grid, name) for name in near.forecasts}
+    yield "", _by_day(grid, metric, prepared, np.ones(near.entities.size, dtype=np.bool_))
     for name in slices:
-        labels = rows.slices[name][rows.entity] if len(rows.entity) else np.empty(0, dtype=np.str_)
-        for label in np.unique(labels):
-            yield f"{name}={label}", _by_day(rows, near & (labels == label), settings.metric)
+        for label in np.unique(near.slices[name][np.unique(near.entity)]):
+            yield f"{name}={label}", _by_day(grid, metric, prepared, near.slices[name] == label)
 
 
 def bounds(usual: Values, settings: Monitor) -> tuple[float, float]:
@@ -88,32 +94,17 @@ def bounds(usual: Values, settings: Monitor) -> tuple[float, float]:
     return middle, max(settings.min_ratio * middle, middle + settings.tolerance * spread)
 
 
-def _by_day(rows: TestRows, mine: npt.NDArray[np.bool_], metric: str) -> Days:
-    day, index = np.unique(rows.day[mine], return_inverse=True)
-    y = rows.y[mine].astype(np.float64)
-    count = np.bincount(index, minlength=len(day))
-    sold = np.bincount(index, np.abs(y), minlength=len(day)).astype(np.float64)
-    value = {}
-    for name, forecast in rows.forecasts.items():
-        error = forecast[mine].astype(np.float64) - y
-        value[name] = _metric(metric, error, index, count, sold)
-    return Days(day=day.astype(np.int64), value=value, rows=count)
-
-
-def _metric(
-    metric: str, error: Values, index: npt.NDArray[np.int64], count: npt.NDArray[np.int64], sold: Values
-) -> Values:
-    n = len(count)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if metric == "mae":
-            out = np.bincount(index, np.abs(error), minlength=n) / count
-        elif metric == "rmse":
-            out = np.sqrt(np.bincount(index, error**2, minlength=n) / count)
-        elif metric == "bias":
-            out = np.abs(np.bincount(index, error, minlength=n)) / sold
-        else:
-            out = np.bincount(index, np.abs(error), minlength=n) / sold
-    return np.where(np.isfinite(out), out, np.nan)
+def _by_day(grid: Grid, metric: AnyMetric, prepared: Mapping[str, Any], members: npt.NDArray[np.bool_]) -> Days:
+    """Evaluate the metric of every contender on each day by itself, for the entities that are members."""
+    rows = grid.rows
+    count = np.bincount(grid.day[members[rows.entity]], minlength=grid.n_days)
+    there = np.flatnonzero(count)
+    entities = np.broadcast_to(members.astype(np.float64), (len(there), members.size))
+    days = np.zeros((len(there), grid.n_days))
+    days[np.arange(len(there)), there] = 1.0
+    value = {name: metric.weighted(found, entities, days) for name, found in prepared.items()} if len(there) else {}
+    first = np.unique(rows.day)
+    return Days(day=first[there].astype(np.int64), value=value or {SERVED: np.empty(0)}, rows=count[there])
 
 
 def _best(days: Days) -> str | None:

@@ -12,7 +12,8 @@ from itertools import groupby
 from statistics import median
 
 from perennial.config.modelerrors import redact
-from perennial.config.models import WEEKDAYS, Pipeline
+from perennial.config.models import Pipeline
+from perennial.config.types import WEEKDAYS
 from perennial.contracts import CanaryVerdict, Cause, Drift, Finding, Level, Measurement
 from perennial.monitoring import likely
 from perennial.monitoring.degraded import Degraded, degraded
@@ -80,7 +81,7 @@ def findings(
         verdict: What the matured forecasts of a version on trial say, if there is one.
     """
     seen = _Seen(cfg=cfg, now=measured, history=history, rungs=rungs, trouble=trouble)
-    rules = (_trouble, _fallback, _accuracy, _drift, _skew, _stale_model, _stale_data, _cost)
+    rules = (_trouble, _fallback, _accuracy, _drift, _skew, _stale_model, _stale_data, _cost, _spiral)
     found = [one for rule in rules if (one := rule(seen)) is not None]
     found += [one for one in (_trial(seen, verdict),) if one is not None]
     return tuple(sorted(found, key=lambda one: LEVELS.index(one.level)))
@@ -224,7 +225,7 @@ def _stale_data(seen: _Seen) -> Finding | None:
     if most is None or age < 0:
         return None
     days = (seen.now.as_of - timedelta(days=n) for n in range(age))
-    missing = sum(WEEKDAYS[day.weekday()] not in seen.cfg.forecast.closed_weekdays for day in days)
+    missing = sum(WEEKDAYS[day.weekday()] not in seen.cfg.problem.closed() for day in days)
     if missing <= most:
         return None
     newest = seen.now.as_of - timedelta(days=age)
@@ -247,6 +248,16 @@ def _cost(seen: _Seen) -> Finding | None:
         return None
     summary = f"more than {ratio:g} times the usual cost, twice in a row: {_named(held)}"
     return seen.finding("cost", "warning", summary, verb="history")
+
+
+def _spiral(seen: _Seen) -> Finding | None:
+    """Report what no error shows: out of stock, forecast as zero, and therefore not ordered."""
+    names = seen.now.spiral
+    if not names:
+        return None
+    summary = f"{len(names):,} out of stock and expected to sell nothing, though they used to sell: {_named(names)}"
+    because = "Sales without stock were taken for demand, or nobody ordered: see `forecast.stockouts`."
+    return seen.finding("spiral", "warning", summary, because=because, verb="monitor")
 
 
 # --- a version on trial ------------------------------------------------------------------------------------

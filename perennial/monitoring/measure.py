@@ -13,6 +13,7 @@ from perennial.config.models import Pipeline
 from perennial.contracts import Drift, Incumbent, Measurement, ModelVersion, Score, TestRows
 from perennial.evaluation.scores import score
 from perennial.kinds import kind
+from perennial.kinds.base import Stocked
 from perennial.monitoring.daily import SERVED, daily_errors
 from perennial.monitoring.drift import columns, drift, skew
 
@@ -83,6 +84,7 @@ def measure(
         model_age_days=(as_of - champion.version.as_of).days if champion else -1,
         data_age_days=(as_of - newest).days if newest else -1,
         cost=dict(cost),
+        spiral=problem.spirals(data, cfg, published) if isinstance(problem, Stocked) else (),
     )
 
 

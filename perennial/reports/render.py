@@ -40,9 +40,21 @@ def render_run(report: ReportInput) -> str:
     Style, script and pictures are inline. Its content security policy allows nothing else, not even another
     script, so that a name in the data that slipped through escaping could not run.
     """
-    css, script = asset("run.css"), asset("run.js")
+    return render_page("run.html.j2", css=("run.css",), script=asset("run.js"), **_context(report))
+
+
+def render_page(template: str, *, css: tuple[str, ...], script: str, **context: Any) -> str:
+    """Return a page with its style and script inline; its policy lets no other script run.
+
+    Args:
+        template: Name of a file of this folder.
+        css: Names of its style sheets, in order.
+        script: Text of its script.
+        context: Everything else that the template shows; text in it is escaped.
+    """
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _html().get_template("run.html.j2").render(css=css, script=script, script_digest=digest, **_context(report))
+    page = _html().get_template(template)
+    return page.render(css="".join(map(asset, css)), script=script, script_digest=digest, **context)
 
 
 def render_card(report: ReportInput) -> str:
@@ -92,13 +104,16 @@ def _names(report: ReportInput) -> dict[str, Any]:
         "generated": moment(report.generated_at),
         "version": report.version.version,
         "champion": report.champion.version if report.champion else None,
-        "horizon": report.pipeline.forecast.horizon,
+        "horizon": report.pipeline.problem.reach(),
     }
 
 
 def _judgement(report: ReportInput, scores: Scores) -> dict[str, Any]:
     unit = plain(report.pipeline.data.columns.y or "value", 30)
-    plots = [plot(c, unit=unit, version=report.version, champion=report.champion) for c in report.evaluation.charts]
+    plots = [
+        plot(c, unit=f"{unit} per day", version=report.version, champion=report.champion)
+        for c in report.evaluation.charts
+    ]
     return {
         "head": headline(report, scores),
         "tally": tally(report),

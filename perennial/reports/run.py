@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from perennial.config.section import flat
+from perennial.evaluation.catalogue import SECTIONS
 from perennial.reports.contents import ReportInput
 from perennial.reports.facts import most_missed
 from perennial.reports.text import NONE, amount, count, day, mebibytes, moment, plain, seconds, share, short_day
@@ -103,7 +104,7 @@ def _tested(report: ReportInput) -> str:
 
 def missed_rows(report: ReportInput) -> tuple[MissedRow, ...]:
     """Return the series with the largest misses in the first test window."""
-    missed = most_missed(report.evaluation.rows)
+    missed = () if report.pipeline.privacy.hidden else most_missed(report.evaluation.rows)
     show: Callable[[float], str] = count if missed and missed[0].miss >= 100 else amount  # one unit for a column
     return tuple(
         MissedRow(
@@ -134,6 +135,8 @@ def new_entities(report: ReportInput) -> str:
     names = report.split.new_entities
     if not names:
         return ""
+    if report.pipeline.privacy.hidden:
+        return f"{count(len(names))} series first appeared after training ended and were forecast all the same."
     shown = ", ".join(plain(name, 40) for name in names[:_SHOWN_ENTITIES])
     more = f" and {count(len(names) - _SHOWN_ENTITIES)} more" if len(names) > _SHOWN_ENTITIES else ""
     return (
@@ -173,9 +176,11 @@ def lineage_facts(report: ReportInput) -> tuple[Fact, ...]:
 
 def setting_facts(report: ReportInput) -> tuple[Fact, ...]:
     """Return the settings of the pipeline and what the fit made of them, flat."""
-    settings = {k: v for k, v in flat(report.pipeline).items() if k not in {"gates", "description", "owner"}}
+    others = tuple(f"{kind}." for kind in SECTIONS if kind != report.pipeline.kind)
+    shown = {k: v for k, v in flat(report.pipeline).items() if not k.startswith(others)}
+    settings = {k: v for k, v in shown.items() if k not in {"gates", "description", "owner"}}
     fitted = {f"fit.{k}": v for k, v in report.training.params.items() if k not in settings}
-    return tuple(Fact(name=plain(k, 60), value=plain(_setting(v), 200)) for k, v in (settings | fitted).items())
+    return tuple(Fact(name=plain(k, 60), value=plain(setting_text(v), 200)) for k, v in (settings | fitted).items())
 
 
 def cost_facts(report: ReportInput) -> tuple[Fact, ...]:
@@ -209,7 +214,8 @@ def _facts(values: Mapping[str, object]) -> tuple[Fact, ...]:
     )
 
 
-def _setting(value: object) -> str:
+def setting_text(value: object) -> str:
+    """Return a setting as it is read, ``–`` where none is given."""
     if value is None or value in ((), {}, ""):
         return NONE
     if isinstance(value, bool):

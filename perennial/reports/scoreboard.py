@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from perennial.contracts import Score
-from perennial.reports.charts import Tick, nice_ticks
+from perennial.reports.charts import Tick
 from perennial.reports.contents import ReportInput
 from perennial.reports.text import NONE, count, figure, plain, share
+from perennial.reports.ticks import nice_ticks
 from perennial.reports.words import (
     MetricWords,
     contender_name,

@@ -93,6 +93,15 @@ def seconds(value: float) -> str:
     return f"{value // 60:.0f}{_NBSP}min{_NBSP}{value % 60:.0f}{_NBSP}s"
 
 
+def brief(value: float) -> str:
+    """Format a duration for a column: three significant digits at most, ``–`` where it is unknown."""
+    if not math.isfinite(value):
+        return NONE
+    if value < 60:
+        return f"{value:.{1 if value >= 1 else 2}f} s"
+    return f"{value / 60:.1f} min" if value < 3600 else f"{value / 3600:.1f} h"
+
+
 def mebibytes(value: float) -> str:
     """Format memory given in MiB, for example ``1.4 GiB``."""
     return f"{value / 1024:.1f}{_NBSP}GiB" if value >= 1024 else f"{value:.0f}{_NBSP}MiB"
@@ -101,6 +110,11 @@ def mebibytes(value: float) -> str:
 def day(value: date) -> str:
     """Format a date for reading, for example ``20 November 2011``."""
     return f"{value.day}{_NBSP}{value:%B} {value.year}"
+
+
+def days(value: int) -> str:
+    """Format a number of days."""
+    return f"{value:,}{_NBSP}day{'s' if value != 1 else ''}"
 
 
 def short_day(value: date) -> str:

@@ -18,8 +18,9 @@ import hashlib
 from datetime import date
 from pathlib import Path
 
-from perennial.config.models import Environment, FileSource, S3Source, Table
+from perennial.config.models import Environment, FileSource, PredictionsSource, S3Source, SqlSource, Table
 from perennial.contracts import StoredFile
+from perennial.errors import SourceUnusable
 from perennial.sources import s3, sql
 from perennial.sources.columns import BAD
 from perennial.sources.local import Item, confine, list_files, stage_file
@@ -46,7 +47,7 @@ def inventory(table: Table, env: Environment, *, base: Path) -> tuple[Item, ...]
         return list_files(source, env, base)
     if isinstance(source, S3Source):
         return s3.list_objects(source, env)
-    return (sql.describe(source, table, env, base),)
+    return (sql.describe(_database(source), table, env, base),)
 
 
 def permit(table: Table, env: Environment, *, base: Path) -> None:
@@ -65,7 +66,7 @@ def permit(table: Table, env: Environment, *, base: Path) -> None:
         confine(source.path, env, base)
     elif isinstance(source, S3Source):
         s3.allowed(source.bucket, env)
-    else:
+    elif not isinstance(source, PredictionsSource):  # these are our own
         sql.address(source, env)
 
 
@@ -93,7 +94,13 @@ def stage(
     target = _target(item.uri, scratch)
     if isinstance(source, S3Source):
         return s3.download(item, env, target)
-    return sql.spill(source, table, env, base, target, sql.Days(since=since, until=until))
+    return sql.spill(_database(source), table, env, base, target, sql.Days(since=since, until=until))
+
+
+def _database(source: SqlSource | PredictionsSource) -> SqlSource:
+    if isinstance(source, PredictionsSource):
+        raise SourceUnusable("publications are read from the lake, by perennial.landing.feed")
+    return source
 
 
 def _target(uri: str, scratch: Path) -> Path:
