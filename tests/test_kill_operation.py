@@ -72,8 +72,7 @@ class World:
 
     def facts(self) -> dict[str, Any]:
         """Return everything that must come out the same, however often a run was killed."""
-        place = Workspace.open(root=self.root)
-        ledger = place.ledger
+        ledger = Workspace.open(root=self.root).ledger
         return {
             "versions": [(v.version, v.digest, v.state) for v in ledger.versions("shop")],
             "decisions": [ledger.decision(v.run_key) for v in ledger.versions("shop")],
@@ -83,7 +82,7 @@ class World:
             "alerts": ledger.alerts("shop"),
             "done": Counter(r.as_of for r in ledger.runs("shop") if r.flow == "day" and r.status == "succeeded"),
             "unsent": ledger.pending(),
-            "aliases": dict(place.registry.aliases("shop")),
+            "aliases": shop.aliases(self.root),
         }
 
 
