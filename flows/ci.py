@@ -1,8 +1,8 @@
 """A change to a pipeline, checked as code is: what it changes is retrained in a scratch workspace and judged.
 
-Both sides are runs of the `perennial` command in a process of their own, each with its own revision's code and settings:
-the base's model is trained as the base would train it, and the candidate as it will be trained after the merge. Each has
-a home of its own, so that each lands the data under its own checks. Then the base's model is put in force in the
+Both sides are runs of the `perennial` command in processes of their own, each with its revision's code and settings:
+the base's model is trained as the base would train it, and the candidate as it will be trained after the merge. Each
+has a home of its own, so that each lands the data under its own checks. Then the base's model is put in force in the
 candidate's home, and the candidate meets it there as it would meet the champion.
 """
 
@@ -218,8 +218,8 @@ def _judged(change: Change, ran: _Ran, base: _Ran | None, note: str) -> Trial:
     if record["outcome"] == "already done":  # its verdicts would be those of the base, which met no champion
         return Trial(change=change, status="not trained", note="The run key is that of the base: nothing was judged.")
     scores = tuple(Score(**{**s, "value": _number(s["value"])}) for s in record["scores"])
-    told = {"value", "bound"}
-    verdicts = tuple(Verdict(**{k: _number(x) if k in told else x for k, x in v.items()}) for v in record["verdicts"])
+    told = ("value", "bound")
+    verdicts = tuple(Verdict(**{**v, **{name: _number(v[name]) for name in told}}) for v in record["verdicts"])
     status = "passed" if verdicts and all(v.passed for v in verdicts) else "gate failed"
     if status == "passed" and base and base.record is None:
         status = "not compared"

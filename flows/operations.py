@@ -200,7 +200,7 @@ def ci(
         outcome = change.check(project_root(Path.cwd()), request, say)
         text = render_change(outcome)
         if out:
-            write_atomically(out, text.encode(), 0o644)
+            write_atomically(out, text.encode(), mode=0o644)
         if as_json:
             show(outcome, as_json, lambda: ())
         elif not out:

@@ -21,7 +21,7 @@ _MEANING: dict[Status, str] = {
 
 
 def render_change(outcome: Outcome) -> str:
-    """Return the verdict as Markdown: a headline, a table of all pipelines, a section for each that is not unchanged."""
+    """Return the verdict as Markdown: a headline, a table of all pipelines, a section for each that changed."""
     return "\n".join((*_head(outcome), *(line for one in outcome.pipelines for line in _section(one)))) + "\n"
 
 
@@ -92,7 +92,8 @@ def _errors(scores: Sequence[Score]) -> Iterator[str]:
         rows = [s for s in scores if (s.part, s.key) == (part, key)]
         contenders = sorted(dict.fromkeys(s.contender for s in rows), key=_order)
         count = max((s.rows for s in rows), default=0)
-        yield f"Errors on {f'the evaluation set {markdown(key)}' if key else 'all test rows'} ({count:,}); lower is better:"
+        where = f"the evaluation set {markdown(key)}" if key else "all test rows"
+        yield f"Errors on {where} ({count:,}); lower is better:"
         yield ""
         yield "| | " + " | ".join([*(markdown(_NAMES.get(c, c)) for c in contenders), "change from base"]) + " |"
         yield "|---|" + "---:|" * (len(contenders) + 1)
