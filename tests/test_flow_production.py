@@ -6,6 +6,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
@@ -179,6 +180,9 @@ def test_a_worker_runs_what_is_deployed(production: Production) -> None:
     """``deployments/prefect.yaml`` deploys as it is, and a worker that was started in a clone runs it."""
     for folder in ("flows", "tasks", "deployments"):
         (production.root / folder).symlink_to(shop.ROOT / folder)
+    for file in (shop.ROOT / "configs").glob("*.yaml"):  # the form offers the pipelines there are, and no others
+        if not (production.root / "configs" / file.name).exists():
+            shutil.copy(file, production.root / "configs")
     production.put("demand", shop.sales())
     place = production.pipeline("demand")
     production.prefect("work-pool", "create", "perennial", "--type", "process")

@@ -327,8 +327,8 @@ def test_slices_tell_series_apart() -> None:
 
 def test_kinds_are_found_by_name() -> None:
     """An unknown kind is refused with the list of known ones."""
-    with pytest.raises(ConfigError, match="'classify' is not one of forecast"):
-        kind("classify")
+    with pytest.raises(ConfigError, match="'classifier' is not one of forecast"):
+        kind("classifier")
 
 
 @pytest.mark.parametrize(("level", "name"), [(0.05, "q05"), (0.5, "q50"), (0.975, "q97_5"), (0.9, "q90")])

@@ -180,7 +180,7 @@ def test_a_crash_inside_a_transaction_leaves_nothing_of_it(url: str, tmp_path: P
 
         def work() -> None:
             mine = Ledger.open(url)
-            mine._promote = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment, method-assign]
+            mine._change = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment, method-assign]
             mine.commit_decision(lease_now, version, ledgers.decision(), as_of=DAY, actor="t")
 
         assert not all_succeed([fork(work)])

@@ -41,5 +41,5 @@ def test_fraud_is_what_the_scenarios_say() -> None:
 
 def test_an_unknown_world_is_refused() -> None:
     """The answer names the worlds there are."""
-    with pytest.raises(Refused, match="only fraud"):
+    with pytest.raises(Refused, match="only anomalies, fraud"):
         simulator("weather")

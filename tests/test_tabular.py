@@ -126,7 +126,7 @@ def test_what_cannot_be_fitted_says_why() -> None:
         fit_calibration((np.arange(20) < 3).astype(float), np.zeros(20), "sigmoid")
     with pytest.raises(TrainingError, match="nothing to tell apart"):
         fit(TABLE, np.zeros(ROWS), UNITS, HELD, Recipe(params={}), threads=1)
-    with pytest.raises(ConfigError, match="class_weight cannot be set for logistic"):
+    with pytest.raises(ConfigError, match="random_state cannot be set for linear"):
         fitted("linear", params={"random_state": 3})
     with pytest.raises(TrainingError, match="'code' is double, but was not in training"):
         fitted("linear").risk(TABLE.set_column(1, "code", TABLE["age"]))
