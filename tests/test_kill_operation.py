@@ -14,10 +14,11 @@ from perennial.context import Workspace
 from perennial.contracts import to_json
 from perennial.invariants import check_invariants
 from tests import shop
+from tests.unproven import UNPROVEN
 from tests.webhook import Taken, taking
 from tests.zygote import Zygote
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
+pytestmark = [UNPROVEN, pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
 
 TRIAL, JUDGED = (shop.LATER + timedelta(days=n) for n in (1, 2))
 """The first date that a version on trial serves, and the one on which it has shown enough."""
