@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data/m5
 STORE ?= CA_1
 
-.PHONY: help demo test check format lint types unit install lock clean bench-m5 bench-overhead bench-scale bench-gates bench-trees bench-spin bench-rollback soak docs
+.PHONY: help demo test check format lint types unit install lock clean bench-m5 bench-overhead bench-scale bench-gates bench-trees bench-spin bench-rollback bench-fraud soak docs
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -67,6 +67,9 @@ bench-trees: $(VENV)/.installed  ## compiled tree inference against scikit-learn
 
 soak: $(VENV)/.installed  ## 45 business dates in a row, with a break, late and missing data, an outage and a bad challenger
 	@$(BIN)/python -W ignore -m benchmarks.soak
+
+bench-fraud: $(VENV)/.installed  ## fraud detection against the published figures: DATA=folder
+	@$(BIN)/python -m benchmarks.fraud --data $(DATA)
 
 docs: $(VENV)/.installed  ## write the pages that are generated
 	$(BIN)/python docs/build.py

@@ -152,3 +152,19 @@ def up(env: Env = None, as_json: AsJson = False) -> None:
         servers.up(
             workspace, env, lambda addresses, lines: show(addresses, as_json, lines), put if not as_json else say
         )
+
+
+@app.command(epilog="Example: perennial simulate fraud --seed 1")
+def simulate(
+    name: Annotated[str, typer.Argument(help="A world, for example fraud.")],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Equal seeds write equal bytes.")] = 0,
+    env: Env = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the data of a simulated world with a known truth below data/simulated/, for pipelines that need some."""
+    from perennial.simulate import simulator
+
+    with open_workspace(env) as workspace:
+        made = simulator(name).write(workspace.root / "data" / "simulated" / name, seed)
+        lines = (f"Wrote {made.rows:,} rows of {made.first} to {made.last} in {len(made.files)} files.", *made.files)
+        show(made, as_json, lambda: lines)

@@ -1,7 +1,152 @@
-"""Settings of kind ``classify``: events that are one thing or another."""
+"""Kind ``classify``: the probability that an event is of the kind that is looked for (a fraud, a readmission).
 
-from perennial.config.section import KindSettings
+A row of the main table is an event: ``entity`` is its own id, ``y`` is 1, 0 or null (not known yet). What happened
+before is told by *unit columns*: the card, the terminal, the patient that an event belongs to.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from perennial.config.section import Finding, KindSettings, Section, unknown
+from perennial.config.types import Name
+
+if TYPE_CHECKING:
+    from perennial.config.models import Pipeline
+
+Span = Annotated[int, Field(ge=1, le=3660)]
+Estimator = Literal["hist_gradient_boosting", "lightgbm", "random_forest", "linear"]
+
+
+class UnitFeatures(Section):
+    """What is remembered about each value of one column; every part is off unless it is named."""
+
+    column: Name = Field(description="Text column of data.columns.extra, for example customer.")
+    windows: tuple[Span, ...] = Field((1, 7, 30), description="Days that counts, means and rates look back.")
+    counts: bool = Field(False, description="Events of the unit in each window, the present one included.")
+    means: tuple[Name, ...] = Field((), description="Number columns whose mean over each window is taken.")
+    rates: bool = Field(
+        False, description="Known labels and the share of positive ones in each window, shifted by the label delay."
+    )
+    past: bool = Field(
+        False,
+        description="Known positives, how many in a row, days since the last, the first of these, and a negative.",
+    )
+    gap: bool = Field(False, description="Days since the unit's event before.")
+    usual: tuple[Name, ...] = Field(
+        (), description="Number columns compared with the unit's own earlier events that are not known as positive."
+    )
+
+
+class EventFeatures(Section):
+    """What a model sees of an event; nothing that was not known when it happened."""
+
+    numbers: tuple[Name, ...] = Field((), description="Number columns taken as they are.")
+    categories: tuple[Name, ...] = Field((), description="Text columns with few values; a new value is unknown.")
+    calendar: tuple[Literal["weekend", "night", "hour", "day_of_week", "month"], ...] = Field(
+        (), description="night: before 07:00; needs `time`, as hour does."
+    )
+    units: tuple[UnitFeatures, ...] = ()
+
+
+class Costs(Section):
+    """What a mistake costs, in the user's unit of money."""
+
+    false_positive: float = Field(1.0, ge=0, description="An alert about nothing.")
+    false_negative: float = Field(1.0, ge=0, description="A positive that no alert was raised for.")
+    amount: Name | None = Field(
+        None, description="Number column: a missed positive costs false_negative times it, for example the amount lost."
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> "Costs":
+        if self.false_positive == 0 and self.false_negative == 0:
+            raise ValueError("with both costs 0 every threshold is as good as any other; give at least one")
+        return self
+
+
+class Estimate(Section):
+    """Performance estimated from calibrated scores while labels are not there yet."""
+
+    days: int = Field(7, ge=1, description="Days taken together: single days have few positives.")
+    bound: float = Field(0.15, gt=0, description="An estimate further than this from what came true was wrong.")
+    wrong: int = Field(3, ge=1, description="It is muted when it was wrong on this many ...")
+    of: int = Field(7, ge=1, description="... of this many last matured days.")
+
+    @model_validator(mode="after")
+    def _some_of(self) -> "Estimate":
+        if self.wrong > self.of:
+            raise ValueError(f"`wrong: {self.wrong}` of `of: {self.of}` can never happen; make `of` at least as large")
+        return self
+
+
+class Member(Section):
+    """A further estimator whose probabilities are averaged with those of `model.estimator`."""
+
+    estimator: Estimator
+    params: dict[str, int | float | str | bool | None] = Field(
+        default_factory=dict, description="Keyword arguments of the estimator; unknown ones are errors."
+    )
 
 
 class Classify(KindSettings):
-    """The problem of kind ``classify``: events that are one thing or another."""
+    """The classification problem."""
+
+    label_delay_days: int = Field(
+        0,
+        ge=0,
+        le=366,
+        description="A label of day d is known from d plus this on: in features, in training and in monitoring.",
+    )
+    time: Name | None = Field(None, description="Number column: seconds since midnight; absent: only the day counts.")
+    unit: Name | None = Field(
+        None, description="Text column: what is alerted on and drawn together (card, patient). Default: each event."
+    )
+    top: int = Field(100, ge=1, description="Units that can be looked into a day: card_precision_error is taken there.")
+    drop_known: bool = Field(
+        False, description="Events of units with a known positive are not judged or scored: such a card is blocked."
+    )
+    apart: bool = Field(False, description="Units of the test windows are left out of training: split by unit.")
+    score_days: int = Field(1, ge=1, description="Events of the last days up to the as-of date are scored.")
+    calibration_days: int = Field(
+        7, ge=1, description="Last labelled days before the end of training: scores are calibrated, the threshold set."
+    )
+    features: EventFeatures = EventFeatures()
+    blend: tuple[Member, ...] = Field((), description="Averaged with `model.estimator`, each once.")
+    costs: Costs = Costs()
+    estimate: Estimate = Estimate()
+
+    def numbers(self) -> tuple[str, ...]:
+        """Return the number columns that are named anywhere, sorted."""
+        named = {*self.features.numbers} | {x for unit in self.features.units for x in (*unit.means, *unit.usual)}
+        return tuple(sorted(named | {name for name in (self.time, self.costs.amount) if name}))
+
+    def texts(self) -> tuple[str, ...]:
+        """Return the text columns that are named anywhere, sorted."""
+        named = {*self.features.categories} | {unit.column for unit in self.features.units}
+        return tuple(sorted(named | ({self.unit} if self.unit else set())))
+
+    def reach(self) -> int:
+        """Return after how many days the label of a scored event should have arrived."""
+        return self.label_delay_days + 1
+
+    def cohorts(self, pipeline: "Pipeline") -> tuple[str, ...]:
+        """Return the text columns."""
+        return self.texts()
+
+    def problems(self, pipeline: "Pipeline") -> Iterator[Finding]:
+        """Yield what contradicts the columns of the data, or other sections."""
+        own = set(pipeline.data.columns.extra)
+        for name in (*self.numbers(), *self.texts()):
+            yield from ((("classify",), message) for _, message in unknown((), (name,), own, "data.columns.extra"))
+        for name in sorted(set(self.numbers()) & set(self.texts())):
+            yield ("classify",), f"column `{name}` is used as a number and as text; map it twice in `extra`"
+        if not self.features.model_fields_set:
+            yield ("classify", "features"), "there is nothing to tell events apart by; name numbers or units"
+        if self.time is None and {"night", "hour"} & set(self.features.calendar):
+            yield ("classify", "features", "calendar"), "night and hour need `classify.time`"
+        if self.drop_known and self.unit is None:
+            yield ("classify", "drop_known"), "needs `classify.unit`: whose positives are known?"
+        if self.apart and self.unit is None:
+            yield ("classify", "apart"), "needs `classify.unit`: what is to be kept apart?"

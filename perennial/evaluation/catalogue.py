@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "forecast": "perennial.evaluation.metrics",
+    "classify": "perennial.evaluation.classification",
 }
 KINDS = tuple(_MODULES)
 """Kinds of problems."""

@@ -26,11 +26,13 @@ _SCHEMA = "schema.json"
 
 _HGB = "sklearn.ensemble._hist_gradient_boosting"
 TRUSTED = (
+    "perennial.models.eventclassifier.EventClassifier",
     "perennial.models.forecaster.DirectForecaster",
     "functools.partial",
     "numpy.dtype",
     "numpy.random._generator.Generator",
     f"{_HGB}.binning._BinMapper",
+    f"{_HGB}.gradient_boosting.HistGradientBoostingClassifier",
     f"{_HGB}.gradient_boosting.HistGradientBoostingRegressor",
     f"{_HGB}.predictor.TreePredictor",
     "sklearn.ensemble._forest.RandomForestRegressor",
@@ -38,6 +40,7 @@ TRUSTED = (
     "sklearn.linear_model._ridge.Ridge",
     "sklearn.pipeline.Pipeline",
     "sklearn.preprocessing._data.StandardScaler",
+    "sklearn.preprocessing._label.LabelEncoder",
     "sklearn.tree._classes.DecisionTreeRegressor",
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
