@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data/m5
 STORE ?= CA_1
 
-.PHONY: help demo test check format lint types unit install lock clean bench-m5 bench-overhead bench-scale bench-gates bench-trees bench-spin bench-rollback bench-fraud soak docs
+.PHONY: $(shell grep -oE "^[a-z0-9-]+:" $(MAKEFILE_LIST) | tr -d :)
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(VENV)/.installed  ## the whole job on real sales: train, judge, promote, challenge, publish, report
 	@$(BIN)/perennial demo
@@ -65,11 +65,29 @@ bench-gates: $(VENV)/.installed  ## the gates' own error rates
 bench-trees: $(VENV)/.installed  ## compiled tree inference against scikit-learn and LightGBM
 	@$(BIN)/python -m benchmarks.trees --data $(DATA)
 
+bench-anomaly: $(VENV)/.installed  ## NAB windows and invoice errors within a budget: DATA=../shared/data
+	@$(BIN)/python -m benchmarks.anomaly --data $(DATA)
+
+bench-elec2: $(VENV)/.installed  ## daily retraining and the market change: DATA=../shared/data/drift
+	@$(BIN)/python -m benchmarks.elec2 --data $(DATA)
+
 soak: $(VENV)/.installed  ## 45 business dates in a row, with a break, late and missing data, an outage and a bad challenger
 	@$(BIN)/python -W ignore -m benchmarks.soak
 
 bench-fraud: $(VENV)/.installed  ## fraud detection against the published figures: DATA=folder
 	@$(BIN)/python -m benchmarks.fraud --data $(DATA)
+
+bench-readmission: $(VENV)/.installed  ## 30-day readmission against LACE-like points: DATA=folder
+	@$(BIN)/python -m benchmarks.readmission --data $(DATA)
+
+bench-recommend: $(VENV)/.installed  ## lists against what was rated next, MovieLens 100k: DATA=folder
+	@$(BIN)/python -m benchmarks.recommend --data $(DATA)
+
+bench-fraud: $(VENV)/.installed  ## fraud detection against the published figures: DATA=folder
+	@$(BIN)/python -m benchmarks.fraud --data $(DATA)
+
+soak: $(VENV)/.installed  ## 45 business dates in a row, with a break, late and missing data, an outage and a bad challenger
+	@$(BIN)/python -W ignore -m benchmarks.soak
 
 docs: $(VENV)/.installed  ## write the pages that are generated
 	$(BIN)/python docs/build.py

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from perennial.config import forecast  # noqa: E402
+from perennial.config import classify, forecast  # noqa: E402
 from perennial.config import models as config  # noqa: E402
 from perennial.config.section import Section  # noqa: E402
 
@@ -32,6 +32,12 @@ SECTIONS = (
     ("`guards`", config.Guards),
     ("`forecast`, with `kind: forecast`", forecast.Forecast),
     ("`forecast.features`", forecast.Features),
+    ("`classify`, with `kind: classify`", classify.Classify),
+    ("`classify.features`", classify.EventFeatures),
+    ("`classify.features.units`, a list", classify.UnitFeatures),
+    ("`classify.costs`", classify.Costs),
+    ("`classify.blend`, a list", classify.Member),
+    ("`classify.estimate`", classify.Estimate),
     ("`split`", config.SplitSettings),
     ("`model`", config.ModelSettings),
     ("`evaluation`", config.EvaluationSettings),

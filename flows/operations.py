@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from flows import beginning
 from flows.shell import (
     AsJson,
     AsOf,
@@ -20,6 +21,7 @@ from flows.shell import (
 )
 
 app = typer.Typer()
+app.add_typer(beginning.app)
 
 Version = Annotated[int | None, typer.Argument(help="Version; default: the one that waits.")]
 
@@ -114,6 +116,27 @@ def watch(
             time.sleep(60)
 
 
+@app.command(epilog="Example: perennial stream recommendations --events data/choices --once")
+def stream(
+    pipeline: PipelineName,
+    events: Annotated[str, typer.Option("--events", help="Folder that files of choices (user, item) arrive in.")],
+    once: Annotated[bool, typer.Option("--once", help="Look once and end; else again and again.")] = False,
+    every: Annotated[float, typer.Option("--every", min=0.1, max=60, help="Seconds between two looks.")] = 5.0,
+    env: Env = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare choices with the served lists as they come in; alert within the minute when lists are hit less often."""
+    from pathlib import Path
+
+    from flows import presentdaily as present
+    from perennial.streaming import follow, follower
+
+    with open_workspace(env) as workspace:
+        batches = follow(follower(workspace, pipeline, Path(events)), every_s=every, looks=1 if once else None)
+        for one in batches:
+            show(one, as_json, lambda one=one: present.batch(one))  # type: ignore[misc]
+
+
 @app.command(epilog="Example: perennial fleet")
 def fleet(env: Env = None, as_json: AsJson = False) -> None:
     """Write the fleet page: every pipeline with its champion, health, alerts and costs."""
@@ -168,3 +191,16 @@ def simulate(
         made = simulator(name).write(workspace.root / "data" / "simulated" / name, seed)
         lines = (f"Wrote {made.rows:,} rows of {made.first} to {made.last} in {len(made.files)} files.", *made.files)
         show(made, as_json, lambda: lines)
+
+
+@app.command(epilog="Example: perennial pseudonym disease_risk < encounters.txt")
+def pseudonym(pipeline: PipelineName, env: Env = None, as_json: AsJson = False) -> None:
+    """Turn identifiers, one a line on standard input, into those that the pipeline's tables hold, in order.
+
+    Standard input, since what stands on a command line is seen and kept by others.
+    """
+    from perennial import privacy
+
+    with open_workspace(env) as workspace:
+        found = privacy.of_names(workspace, pipeline, [line.strip() for line in typer.get_text_stream("stdin")])
+        show(found, as_json, lambda: found)

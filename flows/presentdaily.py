@@ -11,6 +11,7 @@ from rich.text import Text
 from flows.present import short
 from perennial.contracts import Alert, Measurement
 from perennial.daily import DayRecord
+from perennial.streaming import Batch
 
 HEALTH = {"healthy": "green", "degraded": "bold red", "unknown": "yellow"}
 LEVELS = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
@@ -62,3 +63,15 @@ def alerts(found: Sequence[Alert]) -> Iterable[Any]:
         yield Text(f"{one.finding.level}: ", style=LEVELS[one.finding.level]).append(
             f"{one.pipeline}: {one.finding.summary}", style="default"
         )
+
+
+def batch(one: Batch) -> Iterable[Any]:
+    """Yield what one file of choices said."""
+    if one.problem:
+        yield f"{one.file}: left out: {one.problem}"
+        return
+    seen = one.stream
+    said = f"{seen.hits:,} of {seen.choices:,} choices stood on a list ({seen.rate:.3f})"
+    yield f"{one.file}: {said}; evidence {seen.level:.3g}"
+    if one.alert:
+        yield f"  ALERT after {one.seconds:.1f} s: {one.alert.finding.summary}"

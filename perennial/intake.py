@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from perennial import privacy
 from perennial.checks.guards import gather, judge, judge_landing
 from perennial.config.models import Pipeline, Table
 from perennial.context import Run
@@ -51,6 +52,7 @@ def recover(run: Run) -> None:
 
 def take_in(run: Run) -> None:
     """Land the new rows of every table; record each landing once its rows are durable."""
+    pseudonyms = privacy.of_run(run)
     with _scratch(run) as scratch:
         for name, table in tables(run.cfg).items():
             earlier = run.ledger.landings(name)
@@ -66,6 +68,7 @@ def take_in(run: Run) -> None:
                 guards=run.cfg.guards,
                 base=run.workspace.root,
                 scratch=scratch,
+                pseudonyms=pseudonyms,
             )
             if _is_news(landing, earlier):
                 fault_point("landing.unrecorded")
@@ -112,6 +115,7 @@ def guard(run: Run, landings: tuple[Landing, ...], snapshot: Snapshot) -> tuple[
         read(run, snapshot.main, snapshot, (ENTITY, TIME, TARGET)),
         as_of=run.as_of,
         closed_weekdays=run.cfg.problem.closed(),
+        labelled=run.cfg.problem.labelled(),
         table=run.name,
     )
     new = next((one for one in landings if one.table == run.name), None)
@@ -153,7 +157,9 @@ def reject(run: Run, landings: tuple[Landing, ...], report: CheckReport) -> None
 def _scratch(run: Run) -> Iterator[Path]:
     home = run.workspace.home
     home.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="scratch-", dir=home))
+    for left in home.glob(f"scratch-{run.name}-*"):  # by a killed run: the lock says that nobody uses it
+        shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"scratch-{run.name}-", dir=home))
     try:
         yield folder
     finally:

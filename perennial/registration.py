@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from perennial import privacy
 from perennial.context import Run, peak_mib
 from perennial.contracts import (
     Candidate,
@@ -83,15 +84,16 @@ def write_report(
     """Write the run's page, model card, summary and per-entity metrics; return their folder."""
     landings = tuple(run.ledger.landings(run.name))
     visible = [one for one in landings if one.landing_id in snapshot.main.landings]
+    shown = privacy.shown_evaluation(scores, run.cfg)
     report = ReportInput(
         pipeline=run.cfg,
         snapshot=snapshot,
         landings=tuple(one for one in visible if one.as_of == run.as_of),
         checks=_checks(run, snapshot),
         quarantine=_quarantine(visible),
-        split=data.split,
-        training=candidate.training,
-        evaluation=scores,
+        split=privacy.shown_split(data.split, run.cfg),
+        training=privacy.shown_training(candidate.training, run.cfg),
+        evaluation=shown,
         decision=decision,
         version=candidate.version,
         champion=current.version if current else None,
@@ -105,7 +107,7 @@ def write_report(
     _write(folder / PAGE, render_run(report))
     _write(folder / CARD, render_card(report))
     _write(folder / SUMMARY, render_summary(report, link=(folder / PAGE).resolve().as_uri()))
-    pq.write_table(scores.per_entity, folder / PER_ENTITY, compression="zstd")
+    pq.write_table(shown.per_entity, folder / PER_ENTITY, compression="zstd")
     return folder
 
 
@@ -153,7 +155,7 @@ def register(
 
 
 def _registered(run: Run, snapshot: Snapshot, candidate: Candidate, scores: Evaluation, page: Path) -> ModelVersion:
-    known, training = candidate.version, candidate.training
+    known, training = candidate.version, privacy.shown_training(candidate.training, run.cfg)
     mlflow_run, mlflow_version = run.workspace.registry.register(
         Registration(
             model=run.name,

@@ -66,7 +66,8 @@ def _expect(run: Run, new: Landing, snapshot: Snapshot) -> tuple[tuple[Check, ..
     suite = load_suite(checks_path(run.loaded.path))
     page = Path("datadocs") / run.name / f"{run.as_of}-{new.landing_id[:12]}.html"
     rows = intake.read(run, replace(snapshot.main, landings=(new.landing_id,)), snapshot, suite.columns)
-    return run_suite(suite, run.name, rows, docs=run.workspace.home / page), page.as_posix()
+    quote = not run.cfg.privacy.hidden
+    return run_suite(suite, run.name, rows, docs=run.workspace.home / page, quote=quote), page.as_posix()
 
 
 def _fatal(check: Check) -> bool:

@@ -1,6 +1,6 @@
 """A small world of card fraud: 150 customers, 45 days, a project folder around it."""
 
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +11,7 @@ from perennial.simulate.fraud import World, write
 from tests import shop
 
 WORLD = World(customers=150, terminals=400, days=60, first=date(2025, 1, 1), taken_over=0.6, leaked=0.5)
-AS_OF = date(2025, 2, 25)
-LATER = AS_OF + timedelta(days=3)
+AS_OF = date(2025, 2, 24)
 
 PIPELINE = """
 pipeline: cards

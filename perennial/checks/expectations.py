@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from perennial.checks import datadocs, suites
 from perennial.checks.reductions import REDUCTIONS, Summary
 from perennial.checks.suites import EVER, Expectation, Frame, Season, Suite
-from perennial.checks.tallies import SAMPLES, Tally
+from perennial.checks.tallies import SAMPLES, Tally, unquoted
 from perennial.config import yamlsafe
 from perennial.config.yamlsafe import nearest
 from perennial.contracts import TIME, Check
@@ -56,7 +56,13 @@ def load_suite(path: Path) -> Suite:
 
 
 def run_suite(
-    suite: Suite, table: str, batches: Iterable[pa.RecordBatch], *, docs: Path, batch_rows: int = 2_000_000
+    suite: Suite,
+    table: str,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    docs: Path,
+    batch_rows: int = 2_000_000,
+    quote: bool = True,
 ) -> tuple[Check, ...]:
     """Judge a stream of rows and write the result as a page.
 
@@ -66,6 +72,7 @@ def run_suite(
         batches: The rows to judge, all of one schema; only columns that the suite names are kept.
         docs: HTML page to write; ``index.html`` beside it lists all pages of that folder.
         batch_rows: Rows in memory at a time; it does not change any answer.
+        quote: Whether checks and page may show values; not where rows are people.
 
     Returns:
         One check for each expectation, in order of the suite. Without rows every one has failed.
@@ -76,6 +83,8 @@ def run_suite(
         tally.check(expectation, table, rows)
         for expectation, tally in zip(suite.expectations, judgement.tallies, strict=True)
     )
+    if not quote:
+        checks = tuple(map(unquoted, checks))
     datadocs.write(docs, suite=suite.name, table=table, rows=rows, checks=checks)
     return checks
 

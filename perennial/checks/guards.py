@@ -96,7 +96,7 @@ class Facts:
 
     Attributes:
         table: Logical name, for messages.
-        known: Rows whose target is not null.
+        known: Rows whose target is not null; all of them where the kind needs no target.
         rows_by_day: Rows with a target by day; days without any are absent.
         closed_weekdays: Weekdays on which no rows are expected, 0 for Monday.
     """
@@ -126,6 +126,7 @@ def gather(
     as_of: date,
     closed_weekdays: Collection[str] = (),
     table: str = "observations",
+    labelled: bool = True,
 ) -> Facts:
     """Aggregate the visible rows in one pass; memory is bounded by the batch and the number of entities.
 
@@ -134,6 +135,7 @@ def gather(
         as_of: Date the run stands on.
         closed_weekdays: Of ``mon`` ... ``sun``, as in ``forecast.closed_weekdays``.
         table: Logical name, for the messages of the checks.
+        labelled: Whether a row without a target says nothing; otherwise it counts like any other.
     """
     rows = known = 0
     entities: set[str] = set()
@@ -141,7 +143,7 @@ def gather(
     for batch in batches:
         rows += len(batch)
         days = batch[TIME].cast(pa.int32())
-        if batch[TARGET].null_count:
+        if labelled and batch[TARGET].null_count:
             days = days.filter(pc.is_valid(batch[TARGET]))
         known += len(days)
         by_day.update(_counts(days.to_numpy()))

@@ -1,7 +1,7 @@
 """Adding up what was answered about one expectation, batch by batch, and judging the sum."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from perennial.checks.suites import EVER, Expectation
@@ -10,6 +10,7 @@ from perennial.contracts import Check
 SAMPLES = 5
 """Offending values that are kept of one expectation."""
 _WIDTH = 40
+_NOT_JUDGED = "could not be judged"
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ class Tally:
         if not rows:
             return "no rows"
         if self.error:
-            return f"could not be judged: {self.error[:160]}"
+            return f"{_NOT_JUDGED}: {self.error[:160]}"
         if not self.asked or self.answers != self.asked:
             return f"was judged {self.answers} of {self.asked} times"
         if expectation.frame == "rows" and not self.evaluated:
@@ -103,6 +104,12 @@ class Tally:
     def _shares(self) -> str:
         share = f" ({_percent(self.unexpected / self.evaluated)})" if self.unexpected else ""
         return f"{self.unexpected:,} of {self.evaluated:,} values unexpected{share}" if self.evaluated else ""
+
+
+def unquoted(check: Check) -> Check:
+    """Return a check without samples of values, and without what an exception said about one."""
+    judged = not check.observed.startswith(_NOT_JUDGED)
+    return replace(check, samples=(), observed=check.observed if judged else f"{_NOT_JUDGED} (why is withheld)")
 
 
 def _percent(share: float) -> str:

@@ -50,6 +50,24 @@ class EventFeatures(Section):
     units: tuple[UnitFeatures, ...] = ()
 
 
+class EvaluationSet(Section):
+    """Test rows that are judged by themselves: a gate names them with `set`. What is given has to hold together."""
+
+    where: dict[Name, tuple[str, ...]] = Field(
+        default_factory=dict, description="Text column -> values: only rows that have one of them."
+    )
+    last_days: int | None = Field(None, ge=1, description="Only rows of the last days of the test windows.")
+    without: tuple[Name, ...] = Field(
+        (), description="A stress test: the same rows once more, with these columns taken as unknown."
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> "EvaluationSet":
+        if not (self.where or self.last_days or self.without):
+            raise ValueError("a set that is told by nothing is all rows; give `where`, `last_days` or `without`")
+        return self
+
+
 class Costs(Section):
     """What a mistake costs, in the user's unit of money."""
 
@@ -114,6 +132,9 @@ class Classify(KindSettings):
     )
     features: EventFeatures = EventFeatures()
     blend: tuple[Member, ...] = Field((), description="Averaged with `model.estimator`, each once.")
+    evaluation_sets: dict[Name, EvaluationSet] = Field(
+        default_factory=dict, description="Evaluation sets beside the main one, each of which a gate can name."
+    )
     costs: Costs = Costs()
     estimate: Estimate = Estimate()
 
@@ -124,12 +145,17 @@ class Classify(KindSettings):
 
     def texts(self) -> tuple[str, ...]:
         """Return the text columns that are named anywhere, sorted."""
-        named = {*self.features.categories} | {unit.column for unit in self.features.units}
+        asked = {column for one in self.evaluation_sets.values() for column in one.where}
+        named = {*self.features.categories} | asked | {unit.column for unit in self.features.units}
         return tuple(sorted(named | ({self.unit} if self.unit else set())))
 
     def reach(self) -> int:
         """Return after how many days the label of a scored event should have arrived."""
         return self.label_delay_days + 1
+
+    def sets(self) -> tuple[str, ...]:
+        """Return the names of the evaluation sets beside the main one."""
+        return tuple(self.evaluation_sets)
 
     def cohorts(self, pipeline: "Pipeline") -> tuple[str, ...]:
         """Return the text columns."""
@@ -142,6 +168,10 @@ class Classify(KindSettings):
             yield from ((("classify",), message) for _, message in unknown((), (name,), own, "data.columns.extra"))
         for name in sorted(set(self.numbers()) & set(self.texts())):
             yield ("classify",), f"column `{name}` is used as a number and as text; map it twice in `extra`"
+        features = {*self.features.numbers, *self.features.categories}
+        for name, one in self.evaluation_sets.items():
+            place = ("classify", "evaluation_sets", name, "without")
+            yield from unknown(place, one.without, features, "classify.features")
         if not self.features.model_fields_set:
             yield ("classify", "features"), "there is nothing to tell events apart by; name numbers or units"
         if self.time is None and {"night", "hour"} & set(self.features.calendar):

@@ -18,7 +18,7 @@ OWN_TABLES = ("quarantine", "predictions", "beside", "inputs")
 
 def problems(config: Pipeline, document: Document) -> list[Problem]:
     """Return everything in which the sections of a pipeline contradict one another."""
-    rules = (_kind, _columns, _times, _model, _evaluation, _gates, _daily)
+    rules = (_kind, _columns, _privacy, _times, _model, _evaluation, _gates, _daily)
     return [document.problem(place, message) for rule in rules for place, message in rule(config)]
 
 
@@ -39,6 +39,12 @@ def _columns(config: Pipeline) -> Iterator[Finding]:
             yield ("known", name), "is the name of a table that every pipeline has; rename it"
         yield from _reserved(("known", name), table)
     yield from _reserved(("data",), config.data)
+
+
+def _privacy(config: Pipeline) -> Iterator[Finding]:
+    tables = (config.data, *config.known.values())
+    columns = [ENTITY, *(column for table in tables for column in table.columns.extra)]
+    yield from unknown(("privacy", "identifiers"), config.privacy.identifiers, columns, "`entity` and columns.extra")
 
 
 def _reserved(place: Place, table: Table) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from perennial.config.anomaly import Anomaly
 from perennial.config.classify import Classify
 from perennial.config.forecast import Forecast
 from perennial.config.operation import Channel, Delivery, Monitor, Retraining, Rollout
+from perennial.config.privacy import Privacy
 from perennial.config.recommend import Recommend
 from perennial.config.replenish import Replenish
 from perennial.config.section import KindSettings, Section
@@ -213,6 +214,7 @@ class Pipeline(Section):
     data: Table
     known: dict[Name, KnownTable] = Field(default_factory=dict)
     guards: Guards = Guards()
+    privacy: Privacy = Privacy()
     forecast: Forecast = Forecast()
     classify: Classify = Classify()
     anomaly: Anomaly = Anomaly()
@@ -267,6 +269,9 @@ class Environment(Section):
     data_roots: tuple[str, ...] = Field(("data",), description="Folders that file sources may read.")
     connections: dict[Name, str] = Field(default_factory=dict, description="SQLAlchemy URLs of SQL sources.")
     s3: S3Settings = S3Settings()
+    pseudonym_key: str | None = Field(
+        None, description="Secret behind pseudonyms, as ${VAR}; absent: a file in `home`, made once."
+    )
     threads: int = Field(0, ge=0, description="Cores a run may use; 0: those that are free.")
     channels: dict[Name, Channel] = Field(default_factory=dict, description="Where alerts are sent.")
     retrain: Literal["call", "event"] = Field(

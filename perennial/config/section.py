@@ -27,6 +27,10 @@ class KindSettings(Section):
         """Return the weekdays on which nothing is expected to happen."""
         return ()
 
+    def labelled(self) -> bool:
+        """Return whether a row without a target says nothing about whether data arrived."""
+        return True
+
     def reach(self) -> int:
         """Return after how many days at most a prediction's truth should have arrived."""
         return 1

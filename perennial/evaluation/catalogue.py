@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "forecast": "perennial.evaluation.metrics",
+    "anomaly": "perennial.evaluation.detection",
     "classify": "perennial.evaluation.classification",
+    "recommend": "perennial.evaluation.recommending",
 }
 KINDS = tuple(_MODULES)
 """Kinds of problems."""

@@ -15,13 +15,16 @@ import pyarrow as pa
 from perennial.config.models import Pipeline
 from perennial.contracts import ENTITY, TIME, Evaluation, Read, Snapshot, Split, TestRows, Training
 from perennial.errors import ConfigError, TrainingError
+from perennial.evaluation.clinicalcharts import charts
+from perennial.evaluation.metrics import main
 from perennial.evaluation.scores import per_entity, score
 from perennial.features.events import Events, feature_names
 from perennial.features.eventtable import read_events
 from perennial.features.panel import epoch_day
 from perennial.kinds.base import Fitted
 from perennial.kinds.eventfit import both, fit, flat_settings, recipes, settle
-from perennial.kinds.eventrows import Rows, costs, naive_risk, reliability_chart, rows_of
+from perennial.kinds.eventrows import Rows, costs, naive_risk, rows_of
+from perennial.kinds.eventsets import judged_in_sets
 from perennial.kinds.eventsplit import apart, base_rate_of, judged, to_score, training_rows, windows_of
 from perennial.models.eventclassifier import EventClassifier
 
@@ -104,7 +107,7 @@ def evaluate(
     """Score the models and the naive contenders on the events of the test windows."""
     rows = _tested(data, split, cfg, models, threads)
     return Evaluation(
-        scores=score(rows, cfg.evaluation), rows=rows, per_entity=per_entity(rows), charts=reliability_chart(rows)
+        scores=score(rows, cfg.evaluation), rows=rows, per_entity=per_entity(main(rows)), charts=charts(rows)
     )
 
 
@@ -197,10 +200,14 @@ def units(data: Events, cfg: Pipeline, as_of: date) -> pa.Table:
 
 def _tested(data: Events, split: Split, cfg: Pipeline, models: Mapping[str, EventClassifier], threads: int) -> TestRows:
     asked = judged(data, split, cfg)
-    forecasts = {name: model.risk(model.design(data, asked.at), threads) for name, model in models.items()}
-    alerts = {name: forecasts[name] >= model.threshold for name, model in models.items()}
     base_rate = base_rate_of(data, cfg, epoch_day(split.train_end) + cfg.classify.label_delay_days)
-    return rows_of(data, cfg, asked, forecasts, alerts, base_rate=base_rate)
+
+    def scored(events: Events) -> TestRows:
+        forecasts = {name: model.risk(model.design(events, asked.at), threads) for name, model in models.items()}
+        alerts = {name: forecasts[name] >= model.threshold for name, model in models.items()}
+        return rows_of(events, cfg, asked, forecasts, alerts, base_rate=base_rate)
+
+    return judged_in_sets(data, asked.at, cfg.classify.evaluation_sets, scored)
 
 
 def _batch(

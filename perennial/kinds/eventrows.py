@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from perennial.config.models import Pipeline
-from perennial.contracts import Chart, TestRows
-from perennial.evaluation import ranking
+from perennial.contracts import TestRows
 from perennial.evaluation.classification import COST_FALSE_NEGATIVE, COST_FALSE_POSITIVE, TOP, UNIT, alert_column
 from perennial.features.events import DAY, Events
 
@@ -67,7 +67,7 @@ def rows_of(
     past = naive_risk(data, cfg, at, base_rate)
     beside = {"base_rate": np.full(len(at), base_rate, np.float32), "past_rate": past.astype(np.float32)}
     worth = {name: p * false_negative > (1 - p) * false_positive for name, p in beside.items()}
-    extra = {UNIT: unit, TOP: np.full(len(at), cfg.classify.top, np.int32)}
+    extra: dict[str, npt.NDArray[Any]] = {UNIT: unit, TOP: np.full(len(at), cfg.classify.top, np.int32)}
     extra |= {COST_FALSE_POSITIVE: false_positive, COST_FALSE_NEGATIVE: false_negative}
     n = len(first)
     return TestRows(
@@ -128,31 +128,6 @@ def naive_risk(data: Events, cfg: Pipeline, rows: Places, base_rate: float) -> D
         n, share = known[rows], rate[rows]
         risk = np.maximum(risk, (n * share + SMOOTHING * base_rate) / (n + SMOOTHING))
     return risk
-
-
-def reliability_chart(rows: TestRows) -> tuple[Chart, ...]:
-    """Return forecast probability against the share of positives, of each model."""
-    models = [name for name in ("candidate", "champion") if name in rows.forecasts]
-    if not models or not len(rows.y):
-        return ()
-    y = rows.y.astype(np.float64)
-    edges, lines = [], {}
-    for name in models:
-        mean, share, _ = ranking.reliability(y, rows.forecasts[name].astype(np.float64))
-        edges = edges or [f"{m:.4f}" for m in mean]
-        lines[name] = tuple(round(float(s), 6) for s in share)
-    n = min(len(line) for line in lines.values())
-    expected = tuple(round(float(e), 6) for e in edges[:n])
-    return (
-        Chart(
-            title="Probabilities against what happened",
-            note="Ten groups of equal size by the candidate's probability; on the line called expected they come true.",
-            dates=tuple(edges[:n]),
-            lines={"expected": expected} | {name: line[:n] for name, line in lines.items()},
-            axis="Probability of a positive",
-            unit="Share of positives",
-        ),
-    )
 
 
 def _slices(cfg: Pipeline) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from perennial.config.models import Guards, Table
 from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME, RowCounts, StoredFile
 from perennial.landing.dedupe import hash_rows
 from perennial.sources import read
+from perennial.sources.pseudonyms import Pseudonyms
 
 Days = npt.NDArray[np.int32]
 
@@ -71,6 +72,7 @@ class Arrivals:
     Attributes:
         newest: Newest as-of date of an earlier landing of this table; ``None`` for the first one.
         set_aside: Sorted fingerprints of the rows that earlier landings quarantined: they are repetitions.
+        pseudonyms: Replaces the columns that name people.
     """
 
     table: Table
@@ -82,6 +84,7 @@ class Arrivals:
     due: tuple[Due, ...]
     newest: date | None
     set_aside: npt.NDArray[np.int64]
+    pseudonyms: Pseudonyms | None = None
 
 
 class Walk:
@@ -114,7 +117,7 @@ class Walk:
         """Yield the rows to take, as far as each can be judged alone, with ``available_at``, in source order."""
         for due in self._arrivals.due:
             self._due = due
-            for batch in read(due.file, self._arrivals.table):
+            for batch in read(due.file, self._arrivals.table, pseudonyms=self._arrivals.pseudonyms):
                 screened = screen(self._arrived(batch, due), self._arrivals.guards, main=self._arrivals.main)
                 self.reject(screened.rejected)
                 if len(screened.accepted):

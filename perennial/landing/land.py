@@ -28,6 +28,7 @@ from perennial.landing.appending import RESTATES, Appending
 from perennial.landing.arrivals import QUARANTINE, Arrivals, Due, Walk
 from perennial.landing.dedupe import hash_keys, repeats
 from perennial.sources import inventory, stage
+from perennial.sources.pseudonyms import Pseudonyms
 
 _OWN = (LANDING, RESTATES)
 
@@ -45,6 +46,7 @@ def land(
     guards: Guards,
     base: Path,
     scratch: Path,
+    pseudonyms: Pseudonyms | None = None,
 ) -> Landing:
     """Append the rows of a source that are visible at ``as_of`` and that no earlier landing took.
 
@@ -60,6 +62,7 @@ def land(
         guards: What makes a single row bad.
         base: Project root.
         scratch: Folder for temporary files; memory stays bounded by the batch.
+        pseudonyms: Replaces the columns that name people.
 
     Returns:
         The landing. Without new rows ``version_after`` equals ``version_before`` and ``first_visible`` is ``None``.
@@ -69,6 +72,7 @@ def land(
         IntegrityError: Landed rows that the new ones must be compared with are not those that were recorded.
     """
     settings, quarantine = settings_digest(table, guards, main=main), f"{pipeline}.quarantine"
+    settings += f":{pseudonyms.settings}" if pseudonyms else ""
     before = lake.version(name)
     with TemporaryDirectory(dir=scratch) as folder:
         due = _due(table, env, _known(earlier, settings), base=base, scratch=Path(folder), until=as_of)
@@ -82,6 +86,7 @@ def land(
             due=due,
             newest=_newest(earlier),
             set_aside=_set_aside(lake, quarantine, earlier),
+            pseudonyms=pseudonyms,
         )
         append = Appending(arrivals=arrivals, lake=lake, earlier=tuple(earlier), version=before, folder=Path(folder))
         walk, appended = append()

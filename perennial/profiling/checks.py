@@ -13,7 +13,7 @@ from perennial.profiling.history import History
 FEW = 30
 """A text column with at most so many values has them listed."""
 MOSTLY = 0.99
-_MONTHS = "January February March April May June July August September October November December".split()
+_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
 
 
 def checks_text(rows: History, name: str, *, events: bool) -> str:
@@ -25,8 +25,8 @@ def checks_text(rows: History, name: str, *, events: bool) -> str:
         events: Whether the target is a label, 0 or 1, that may arrive later than its row.
     """
     head = (
-        f"# What must be true of every batch of new rows of {name}, learned by `perennial init` from {len(rows.daily):,} days,",
-        f"# {rows.first} to {rows.last}. critical: the batch is refused, nothing is trained. warning: it is recorded.",
+        f"# What must be true of every batch of new rows of {name}, learned by `perennial init`",
+        f"# from {len(rows.daily):,} days, {rows.first} to {rows.last}. critical: the batch is refused, nothing is trained. warning: it is recorded.",
         "# Names are Perennial's own: entity, ds, y and the names on the left in `extra`. Change what you know better.",
     )
     blocks = ["\n".join(head), _dates(rows)]

@@ -26,8 +26,8 @@ class History:
         rows: Rows with a date.
         entities: Distinct entities.
         bad: Rows that do not parse.
-        daily: One row a day with rows, ascending: ``rows`` and, for each number column, ``<name> n`` and ``<name>``, its
-            mean.
+        daily: One row a day with rows, ascending: ``rows`` and, for each number column, its count ``<name> n``
+            and its mean ``<name>``.
         sample: Rows that quantiles are taken from.
         text: Extra columns that hold text.
     """

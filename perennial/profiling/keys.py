@@ -35,6 +35,7 @@ def cyclic(found: Profile, apart: Sequence[str]) -> str | None:
 
 
 def row_id(found: Profile, said: Answers, taken: set[str]) -> Guess:
+    """Guess the column that names each event."""
     if said.entity is not None:
         return Guess(what="entity", value=", ".join(said.entity), sure="sure", why="you said so")
     for name, c in found.columns.items():
@@ -45,6 +46,7 @@ def row_id(found: Profile, said: Answers, taken: set[str]) -> Guess:
 
 
 def series(found: Profile, said: Answers, time: str, hour: str | None, taken: set[str]) -> Guess:
+    """Guess the fewest columns that, with the time, make rows unique."""
     if said.entity is not None:
         return Guess(what="entity", value=", ".join(said.entity), sure="sure", why="you said so")
     when = [name for name in (time, hour) if name]
@@ -76,6 +78,11 @@ def _own(frame: pd.DataFrame, names: Sequence[str]) -> float:
 def step_of(
     found: Profile, time: str, hour: str | None, entity: Sequence[str], events: bool, cycle: str | None
 ) -> tuple[Step, tuple[int, ...]]:
+    """Return how far rows are apart, and the weekdays that have rows.
+
+    Raises:
+        ConfigError: Dates lie neither a day nor a week apart.
+    """
     if not time:
         return ("finer" if cycle and not events else "events"), tuple(range(7))
     days = found.frame[time].dt.normalize()

@@ -1,4 +1,4 @@
-"""What each further column is good for: which are known in advance, which only afterwards, which give the target away."""
+"""What each further column is good for: known in advance, known only afterwards, or giving the target away."""
 
 import re
 from dataclasses import dataclass

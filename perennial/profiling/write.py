@@ -1,4 +1,4 @@
-"""The pipeline file that a table suggests: commented, so that a person sees what was guessed, why, and how sure it is."""
+"""The pipeline file that a table suggests, commented: what was guessed, why, and how sure it is."""
 
 import json
 import re

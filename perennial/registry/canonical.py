@@ -26,8 +26,11 @@ _SCHEMA = "schema.json"
 
 _HGB = "sklearn.ensemble._hist_gradient_boosting"
 TRUSTED = (
+    "perennial.models.anomalies.EventScorer",
     "perennial.models.eventclassifier.EventClassifier",
     "perennial.models.forecaster.DirectForecaster",
+    "perennial.models.tabular.TabularClassifier",
+    "perennial.models.recommender.Recommender",
     "functools.partial",
     "numpy.dtype",
     "numpy.random._generator.Generator",
@@ -36,12 +39,15 @@ TRUSTED = (
     f"{_HGB}.gradient_boosting.HistGradientBoostingRegressor",
     f"{_HGB}.predictor.TreePredictor",
     "sklearn.ensemble._forest.RandomForestRegressor",
+    "sklearn.ensemble._iforest.IsolationForest",
     "sklearn.impute._base.SimpleImputer",
+    "sklearn.linear_model._logistic.LogisticRegression",
     "sklearn.linear_model._ridge.Ridge",
     "sklearn.pipeline.Pipeline",
     "sklearn.preprocessing._data.StandardScaler",
     "sklearn.preprocessing._label.LabelEncoder",
     "sklearn.tree._classes.DecisionTreeRegressor",
+    "sklearn.tree._classes.ExtraTreeRegressor",
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
 )

@@ -104,7 +104,7 @@ def _tested(report: ReportInput) -> str:
 
 def missed_rows(report: ReportInput) -> tuple[MissedRow, ...]:
     """Return the series with the largest misses in the first test window."""
-    missed = most_missed(report.evaluation.rows)
+    missed = () if report.pipeline.privacy.hidden else most_missed(report.evaluation.rows)
     show: Callable[[float], str] = count if missed and missed[0].miss >= 100 else amount  # one unit for a column
     return tuple(
         MissedRow(
@@ -135,6 +135,8 @@ def new_entities(report: ReportInput) -> str:
     names = report.split.new_entities
     if not names:
         return ""
+    if report.pipeline.privacy.hidden:
+        return f"{count(len(names))} series first appeared after training ended and were forecast all the same."
     shown = ", ".join(plain(name, 40) for name in names[:_SHOWN_ENTITIES])
     more = f" and {count(len(names) - _SHOWN_ENTITIES)} more" if len(names) > _SHOWN_ENTITIES else ""
     return (

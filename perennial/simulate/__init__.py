@@ -12,7 +12,7 @@ from perennial.errors import Refused
 
 __all__ = ["SIMULATORS", "Simulated", "Simulator", "simulator"]
 
-SIMULATORS = ("fraud",)
+SIMULATORS = ("anomalies", "fraud", "health", "recommend")
 
 
 class Simulator(Protocol):

@@ -116,7 +116,7 @@ def simulate(world: World, seed: int) -> Transactions:
         second=made.second,
         customer=made.customer,
         terminal=made.terminal,
-        amount=np.round(np.where(misused, amount * CARD_FACTOR, amount), 2),
+        amount=np.round(np.where(misused, amount * CARD_FACTOR, amount), 2).astype(np.float64),
         scenario=np.where(misused, np.int8(CARD), scenario).astype(np.int8),
     )
 

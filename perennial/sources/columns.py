@@ -21,6 +21,7 @@ import pyarrow.types as pt
 from perennial.config.models import KnownTable, Table
 from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME
 from perennial.errors import SchemaError, sample
+from perennial.sources.pseudonyms import Pseudonyms
 from perennial.sources.values import CONVERTERS, Converted, Role, is_text
 
 BAD = "_bad"
@@ -66,8 +67,9 @@ class Wanted:
     open: bool = False
 
 
-def wanted(table: Table, *, keys_only: bool = False) -> tuple[Wanted, ...]:
+def wanted(table: Table, *, keys_only: bool = False, pseudonyms: Pseudonyms | None = None) -> tuple[Wanted, ...]:
     """List the mapped columns in canonical order; ``keys_only`` leaves out target and extra columns."""
+    people = pseudonyms.columns if pseudonyms else frozenset()
     names = table.columns
     entity = (names.entity,) if isinstance(names.entity, str) else names.entity or ()
     keys = [Wanted(ours=ENTITY, theirs=part, role="key") for part in entity]
@@ -75,7 +77,7 @@ def wanted(table: Table, *, keys_only: bool = False) -> tuple[Wanted, ...]:
     target = [Wanted(ours=TARGET, theirs=names.y, role="number")] if names.y else []
     moment = [Wanted(ours=AVAILABLE_AT, theirs=names.available_at, role="moment")] if names.available_at else []
     extra = [
-        Wanted(ours=ours, theirs=theirs, role="text" if ours in names.text else "number", open=True)
+        Wanted(ours=ours, theirs=theirs, role="text" if ours in names.text or ours in people else "number", open=True)
         for ours, theirs in names.extra.items()
     ]
     return tuple(keys + moment if keys_only else keys + target + moment + extra)
@@ -136,13 +138,16 @@ def _fits(role: Role, type_: pa.DataType, *, loose: bool) -> bool:
     return bool(number) or (loose and is_text(type_))
 
 
-def canonical(batch: pa.RecordBatch, columns: Sequence[Wanted], table: Table) -> pa.RecordBatch:
+def canonical(
+    batch: pa.RecordBatch, columns: Sequence[Wanted], table: Table, pseudonyms: Pseudonyms | None = None
+) -> pa.RecordBatch:
     """Convert one batch of a source.
 
     Args:
         batch: Rows with the source's names and types.
         columns: From :func:`resolve`.
         table: Tells observations, which always have an entity, from a known table.
+        pseudonyms: Which columns name people; nobody behind this function sees their values.
 
     Returns:
         As many rows, in the same order, with the canonical columns and ``_bad`` last.
@@ -151,12 +156,16 @@ def canonical(batch: pa.RecordBatch, columns: Sequence[Wanted], table: Table) ->
         SchemaError: A text column is not UTF-8, or not one value of a column is of the expected type.
     """
     out: dict[str, Converted] = {}
-    parts = [_convert(batch, c) for c in columns if c.ours == ENTITY]
+    quote = pseudonyms is None
+    parts = [_convert(batch, c, quote=quote) for c in columns if c.ours == ENTITY]
     if parts:
         out[ENTITY] = parts[0] if len(parts) == 1 else _join(parts)
     elif not isinstance(table, KnownTable):
         out[ENTITY] = Converted(values=pa.repeat(ONLY_ENTITY, batch.num_rows))
-    out |= {c.ours: _convert(batch, c) for c in columns if c.ours != ENTITY}
+    out |= {c.ours: _convert(batch, c, quote=quote) for c in columns if c.ours != ENTITY}
+    if pseudonyms:
+        people = pseudonyms.columns & out.keys()
+        out |= {name: replace(out[name], values=pseudonyms.replace(out[name].values)) for name in people}
     arrays = [*(c.values for c in out.values()), _reasons(batch.num_rows, out, columns)]
     return pa.RecordBatch.from_arrays(arrays, names=[*out, BAD])
 
@@ -178,19 +187,20 @@ def _join(parts: Sequence[Converted]) -> Converted:
     return Converted(values=pc.binary_join_element_wise(*escaped, "/"), bad=reduce(pc.or_, bad) if bad else None)
 
 
-def _convert(batch: pa.RecordBatch, column: Wanted) -> Converted:
+def _convert(batch: pa.RecordBatch, column: Wanted, *, quote: bool) -> Converted:
     array = batch.column(column.theirs)
     made = CONVERTERS[column.role](array)
     if made.bad is not None and column.role not in ("key", "text"):
-        _refuse_retyped(column, array, made.bad)
+        _refuse_retyped(column, array, made.bad, quote=quote)
     return made
 
 
-def _refuse_retyped(column: Wanted, array: pa.Array, bad: pa.Array) -> None:
+def _refuse_retyped(column: Wanted, array: pa.Array, bad: pa.Array, *, quote: bool) -> None:
     count = pc.sum(bad).as_py()
     if count >= WHOLE_COLUMN and count == len(array) - array.null_count:
+        shown = sample(array.drop_null()[:3].to_pylist()) if quote else "other values"
         raise SchemaError(
-            f"column {column.theirs!r} for {column.ours!r} holds {sample(array.drop_null()[:3].to_pylist())}, "
+            f"column {column.theirs!r} for {column.ours!r} holds {shown}, "
             f"expected {_EXPECTED[column.role]}. "
             f"Convert it at the source, or list {column.ours!r} under columns.text if it is meant to be text."
         )

@@ -22,6 +22,7 @@ from perennial.contracts import StoredFile
 from perennial.errors import IntegrityError, SchemaError, SourceUnusable
 from perennial.sources.columns import LOOSE, MAX_COLUMNS, canonical, resolve, wanted
 from perennial.sources.local import fingerprint
+from perennial.sources.pseudonyms import Pseudonyms
 from perennial.sources.values import is_text
 
 HEADER_BYTES = 1 << 20
@@ -32,7 +33,9 @@ CSV_BLOCK_BYTES = 1 << 20
 _NO_PARTITION_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
-def read(file: StoredFile, table: Table, *, keys_only: bool = False) -> Iterator[pa.RecordBatch]:
+def read(
+    file: StoredFile, table: Table, *, keys_only: bool = False, pseudonyms: Pseudonyms | None = None
+) -> Iterator[pa.RecordBatch]:
     """Read a staged file as canonical batches, at least one, so that the columns of an empty file are known too.
 
     The digest is verified before a byte is parsed, through the same open file: replacing the path meanwhile
@@ -43,6 +46,7 @@ def read(file: StoredFile, table: Table, *, keys_only: bool = False) -> Iterator
         file: From :func:`perennial.sources.stage`.
         table: Which columns are wanted, and ``batch_rows``, the largest batch.
         keys_only: Leave out the target and the extra columns.
+        pseudonyms: Replaces the columns that name people; errors then quote no value.
 
     Yields:
         The mapped columns under canonical names and types, and ``_bad``.
@@ -52,14 +56,14 @@ def read(file: StoredFile, table: Table, *, keys_only: bool = False) -> Iterator
         SchemaError: A column is missing, retyped, or there are too many.
         SourceUnusable: The file is damaged.
     """
-    with _pinned(file) as handle, _parsing(file):
+    with _pinned(file) as handle, _parsing(file, quote=pseudonyms is None):
         raw = _open_csv(handle) if _is_csv(table) else _open_parquet(handle)
         folders = {k: v for k, v in partitions(file.path).items() if k not in {f.name for f in raw.fields}}
         fields = [*raw.fields, *(pa.field(name, pa.string(), metadata=LOOSE) for name in folders)]
-        columns = resolve(wanted(table, keys_only=keys_only), fields)
+        columns = resolve(wanted(table, keys_only=keys_only, pseudonyms=pseudonyms), fields)
         names = list(dict.fromkeys(c.theirs for c in columns if c.theirs not in folders))
         for batch in _never_none(raw.batches(names, table.batch_rows), raw.fields, names):
-            yield canonical(_with_folders(batch, folders), columns, table)
+            yield canonical(_with_folders(batch, folders), columns, table, pseudonyms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,15 +99,15 @@ def _open(file: StoredFile) -> io.BufferedReader:
 
 
 @contextmanager
-def _parsing(file: StoredFile) -> Iterator[None]:
+def _parsing(file: StoredFile, *, quote: bool) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0][:200] if quote and str(error) else type(error).__name__
         raise SourceUnusable(
             f"{file.path} is damaged or not what its format says: {reason}. "
             "Write it anew at the source, or move it away, and run again."
-        ) from error
+        ) from (error if quote else None)  # what Arrow says may quote a row
     except SchemaError as error:
         raise SchemaError(f"{file.path}: {error}") from error
 

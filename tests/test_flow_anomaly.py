@@ -1,0 +1,127 @@
+"""Transaction anomalies through the real flows: trained, judged, published with reasons, measured once decided."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from perennial.context import Workspace
+from perennial.errors import DataCheckFailed
+from perennial.invariants import check_invariants
+from perennial.simulate.anomalies import write
+from tests import shop
+from tests.zygote import Zygote
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.filterwarnings("default"),
+]
+
+NAME = "transaction_anomalies"
+AS_OF = date(2024, 5, 15)
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+DATA = Path("data") / "simulated" / "anomalies"
+
+
+def project(root: Path) -> Path:
+    """Write the pipeline as it is shipped, with a smaller forest, and the simulated shop."""
+    text = (CONFIGS / f"{NAME}.yaml").read_text().replace("  budget: 3\n", "  budget: 3\n  trees: 10\n")
+    shop.write_project(root, text, name=NAME)
+    shutil.copy(CONFIGS / f"{NAME}.checks.yaml", root / "configs")
+    write(root / DATA, 0)
+    return root
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> Path:
+    """Return a project whose first business date is done."""
+    from flows.day import day
+
+    root = project(tmp_path_factory.mktemp("anomaly"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        (record,) = day(NAME, AS_OF)
+    assert (record.retrain, record.rung) == ("promoted", "champion")
+    return root
+
+
+@pytest.fixture
+def place(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Open a copy of the project that has begun."""
+    root = tmp_path / "project"
+    shutil.copytree(begun, root)
+    monkeypatch.chdir(root)
+    return Workspace.open(root=root)
+
+
+def published(place: Workspace) -> pa.Table:
+    """Return every column of the newest published partition."""
+    table = f"{NAME}.predictions"
+    newest = place.ledger.publications(NAME)[-1]
+    return pa.Table.from_batches(list(place.lake.scan(table, newest.table_version, files=newest.files)))
+
+
+def test_alerts_are_published_with_reasons(place: Workspace) -> None:
+    """Every line of the date has a score; alerts keep to their most and say why."""
+    rows = published(place)
+    assert pc.unique(rows["ds"]).to_pylist() == [AS_OF]
+    alerts = rows.filter(rows["alert"])
+    assert 0 <= alerts.num_rows <= 9
+    assert all(reason for reason in alerts["reason"].to_pylist())
+    assert check_invariants(place.env) == ()
+
+
+def test_a_week_is_measured_once_verdicts_are_due(place: Workspace) -> None:
+    """Eight days later the first date has matured, with its verdicts; nothing before was counted."""
+    from flows.day import day
+
+    records = day(NAME, AS_OF + timedelta(days=8))
+    assert [r.as_of for r in records] == [AS_OF + timedelta(days=n) for n in range(1, 9)]
+    measured = {one.as_of: one for one in place.ledger.measurements(NAME)}
+    assert measured[AS_OF + timedelta(days=6)].matured == 0
+    assert measured[AS_OF + timedelta(days=8)].matured > 0
+
+
+def test_a_wrong_column_is_refused_and_nothing_is_published(place: Workspace) -> None:
+    """Prices beyond all sense stop the date: no partition, no version, the earlier champion stays."""
+    from flows.retrain import retrain
+
+    path = place.root / DATA / "transactions.parquet"
+    rows = pq.read_table(path)
+    later = pc.greater(rows["date"], pa.scalar(AS_OF, pa.date32()))
+    price = pc.if_else(later, -1.0, rows["price"])
+    pq.write_table(rows.set_column(rows.schema.get_field_index("price"), "price", price), path)
+    with pytest.raises(DataCheckFailed, match="price"):
+        retrain(NAME, AS_OF + timedelta(days=1))
+    assert [v.version for v in place.ledger.versions(NAME)] == [1]
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> Iterator[tuple[Zygote, Path]]:
+    """Return a project in which nothing has run, and a process that runs flows in it."""
+    root = project(tmp_path_factory.mktemp("anomaly_kill"))
+    with Zygote(root) as zygote:
+        yield zygote, root
+
+
+def test_killed_while_registering_and_run_again(killed: tuple[Zygote, Path]) -> None:
+    """After `kill -9` at a fault point the same run gives one version, one partition and clean invariants."""
+    zygote, root = killed
+    trace = root / "trace"
+    assert zygote.run("retrain", NAME, AS_OF, {"PERENNIAL_FAULT_TRACE": str(trace)})["code"] == 0
+    points = list(dict.fromkeys(trace.read_text().split()))
+    digest = Workspace.open(root=root).ledger.version(NAME, 1).digest
+    for point in (points[len(points) // 2], points[-1]):
+        shutil.rmtree(root / ".perennial")
+        assert zygote.run("retrain", NAME, AS_OF, {"PERENNIAL_FAULT": f"{point}:kill"})["signal"] == 9
+        assert zygote.run("retrain", NAME, AS_OF)["code"] == 0
+        place = Workspace.open(root=root)
+        assert [(v.version, v.digest) for v in place.ledger.versions(NAME)] == [(1, digest)]
+        assert check_invariants(place.env) == ()
