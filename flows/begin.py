@@ -167,8 +167,8 @@ def _refuse_overwriting(workspace: Workspace, wish: Wish, name: str, target: Pat
     there = [path for path in (*configs, target) if path.exists()]
     if there and not wish.force:
         raise Refused(
-            f"{', '.join(_short(workspace, path) for path in there)} would be overwritten. Say --name OTHER for a second"
-            " pipeline, --force to write anew, or --data-only to convert a table that has grown"
+            f"{', '.join(_short(workspace, path) for path in there)} would be overwritten. Say --name OTHER for"
+            " a second pipeline, --force to write anew, or --data-only to convert a table that has grown"
         )
 
 

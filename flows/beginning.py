@@ -46,7 +46,7 @@ def init(
     env: Env = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a pipeline of your own table: profile it, guess what it holds, write settings and checks, train a first model.
+    """Make a pipeline of your own table: guess what it holds, write settings and checks, train a first model.
 
     What is not sure is asked on a terminal; elsewhere the best guess is taken. Nothing is overwritten without --force.
     """

@@ -26,14 +26,12 @@ class Range:
     """Where daily means are expected.
 
     Attributes:
-        low: Lower bound, or ``None``.
-        high: Upper bound, or ``None``.
         weekdays: Weekdays that it holds on, 0 for Monday; empty: all.
         months: Months that it holds in; empty: all.
     """
 
-    low: float | None
-    high: float | None
+    low: float
+    high: float
     weekdays: tuple[int, ...] = ()
     months: tuple[int, ...] = ()
 
@@ -75,10 +73,14 @@ def learn(means: "pd.Series[float]", *, at_least: float | None) -> Learned | Non
         The bounds, or ``None`` if there are too few days to learn from.
     """
     found = means.dropna()
-    n = len(found)
-    if n < MIN_DAYS:
+    if len(found) < MIN_DAYS:
         return None
-    season = seasonal(found)
+    plain, by_season = _learned(found, "", at_least), _learned(found, seasonal(found), at_least)
+    return by_season if _reach(by_season) < _reach(plain) else plain
+
+
+def _learned(found: "pd.Series[float]", season: str, at_least: float | None) -> Learned:
+    n = len(found)
     early, middle, late = found.iloc[: n * 6 // 10], found.iloc[n * 6 // 10 : n * 8 // 10], found.iloc[n * 8 // 10 :]
     width = next((w for w in WIDTHS if alarms(middle, _groups(early, season, w), season) <= ACCEPTED), WIDTHS[-1])
     before = _groups(found.iloc[: n * 8 // 10], season, width)
@@ -88,13 +90,18 @@ def learn(means: "pd.Series[float]", *, at_least: float | None) -> Learned | Non
     return Learned(ranges=ranges, season=season, width=width, alarms=count, days=len(late))
 
 
+def _reach(learned: Learned) -> float:
+    """Return how far apart the bounds are on average: of two sets that raise few alarms the narrower says more."""
+    return float(np.mean([one.high - one.low for one in learned.ranges]))
+
+
 def seasonal(means: "pd.Series[float]") -> str:
     """Return ``weekday`` or ``month`` if it explains a good part of how days differ, else an empty text."""
     index = pd.DatetimeIndex(means.index)
     shares = {"weekday": 0.0, "month": 0.0}
     if len(means) >= 56:
         usual = means.rolling(28, min_periods=7, center=True).median()
-        shares["weekday"] = _explained((means - usual).dropna(), index.dayofweek[(means - usual).notna().to_numpy()])
+        shares["weekday"] = _explained((means - usual).dropna(), index.day_of_week[(means - usual).notna().to_numpy()])
     if (index[-1] - index[0]).days >= 700:
         shares["month"] = _explained(means, index.month)
     best = max(shares, key=lambda name: shares[name])
@@ -115,7 +122,7 @@ def _explained(values: "pd.Series[float]", groups: "pd.Index[int]") -> float:
 def _keys(days: "pd.Series[float]", season: str) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     index = pd.DatetimeIndex(days.index)
     if season == "weekday":
-        return np.asarray(index.dayofweek, dtype=np.int64)
+        return np.asarray(index.day_of_week, dtype=np.int64)
     return np.asarray(index.month, dtype=np.int64) if season == "month" else np.zeros(len(days), dtype=np.int64)
 
 

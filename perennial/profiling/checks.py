@@ -1,5 +1,6 @@
 """The checks file that a source's own history suggests: each bound with the false alarms to expect of it."""
 
+import calendar
 import json
 from collections.abc import Iterator
 
@@ -13,7 +14,7 @@ from perennial.profiling.history import History
 FEW = 30
 """A text column with at most so many values has them listed."""
 MOSTLY = 0.99
-_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+_MONTHS = calendar.month_name[1:]
 
 
 def checks_text(rows: History, name: str, *, events: bool) -> str:
@@ -26,7 +27,8 @@ def checks_text(rows: History, name: str, *, events: bool) -> str:
     """
     head = (
         f"# What must be true of every batch of new rows of {name}, learned by `perennial init`",
-        f"# from {len(rows.daily):,} days, {rows.first} to {rows.last}. critical: the batch is refused, nothing is trained. warning: it is recorded.",
+        f"# from {len(rows.daily):,} days, {rows.first} to {rows.last}. critical: the batch is refused.",
+        "# warning: it is recorded in the report and the Data Docs.",
         "# Names are Perennial's own: entity, ds, y and the names on the left in `extra`. Change what you know better.",
     )
     blocks = ["\n".join(head), _dates(rows)]
@@ -94,8 +96,7 @@ def _mean(column: str, learned: Learned) -> str:
 
 
 def _seasoned(column: str, one: Range) -> str:
-    arguments = [("min_value", f"{one.low:.12g}")] if one.low is not None else []
-    arguments += [("max_value", f"{one.high:.12g}")] if one.high is not None else []
+    arguments = [("min_value", f"{one.low:.12g}"), ("max_value", f"{one.high:.12g}")]
     if one.weekdays:
         arguments.append(("weekdays", f"[{', '.join(WEEKDAYS[day] for day in one.weekdays)}]"))
     if one.months:

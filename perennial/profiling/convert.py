@@ -167,10 +167,11 @@ def _events(found: Profile, meaning: Meaning, plan: Plan, tell: Tell) -> Iterato
         yield out
 
 
-def _dates(frame: pd.DataFrame, found: Profile, meaning: Meaning, plan: Plan, at: int) -> "pd.Series[pd.Timestamp]":
+def _dates(frame: pd.DataFrame, found: Profile, meaning: Meaning, plan: Plan, at: int) -> "pd.Series[Any]":
     """Return the day of each row; ``at`` rows came before."""
     if meaning.time is not None:
-        return frame[meaning.time].dt.normalize()
+        days: pd.Series[Any] = frame[meaning.time].dt.normalize()
+        return days
     rows = np.arange(at, at + len(frame))
     if meaning.cycle:
         number = rows // cycle_length(found, meaning)

@@ -55,10 +55,10 @@ def guess(found: Profile, said: Answers) -> Meaning:
 
 def _no_dates(found: Profile, target: str) -> str:
     return (
-        f"{found.opened.label} has no column with dates, and {target!r} is a number: there is no kind for a value per row"
-        " without time (a forecast needs dates; classify needs a target with two values). If a column holds dates, name it"
-        " with --time; if another column is the target, name it with --target; if one value of it is looked for, say"
-        " --kind classify --positive VALUE"
+        f"{found.opened.label} has no column with dates, and {target!r} is a number: there is no kind for a value per"
+        " row without time (a forecast needs dates; classify needs a target with two values). If a column holds dates,"
+        " name it with --time; if another column is the target, name it with --target; if one value of it is looked"
+        " for, say --kind classify --positive VALUE"
     )
 
 
@@ -94,10 +94,11 @@ def _target(found: Profile, said: Answers, time: str | None) -> Guess:
     both = [name for name in named if name in sums]
     choices = tuple(usable[-12:])
     if both:
-        why = f"it is named like a target and is the sum of {' + '.join(parts_of(found.frame, both[-1], found.numbers()))}"
+        parts = " + ".join(parts_of(found.frame, both[-1], found.numbers()))
+        why = f"it is named like a target and is the sum of {parts}"
         return Guess(what="target", value=both[-1], sure="sure", why=why, choices=choices)
     if named:
-        last = found.columns and usable[-1] in named
+        last = usable[-1] in named
         sure: Sure = "likely" if len(named) == 1 or last else "a guess"
         more = f" (so are {sample(n for n in named if n != named[-1])})" if len(named) > 1 else ""
         return Guess(what="target", value=named[-1], sure=sure, why=f"it is named like a target{more}", choices=choices)
@@ -156,8 +157,8 @@ def _positive(found: Profile, said: Answers, target: str) -> str:
         return said.positive
     if len(known) != 2:
         raise ConfigError(
-            f"{target!r} has {found.columns[target].distinct} values ({sample(known)}); classify tells one thing from all"
-            f" others. Name it: --positive {known[-1] if known else 'VALUE'}; or another column: --target NAME"
+            f"{target!r} has {found.columns[target].distinct} values ({sample(known)}); classify tells one thing"
+            f" from all others. Name it: --positive {known[-1] if known else 'VALUE'}; or another column: --target NAME"
         )
     for yes in ("1", "yes", "true", "True", "y", "Y", "YES", "t", "UP", "up", "positive"):
         if yes in known:

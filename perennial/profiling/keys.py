@@ -86,7 +86,7 @@ def step_of(
     if not time:
         return ("finer" if cycle and not events else "events"), tuple(range(7))
     days = found.frame[time].dt.normalize()
-    weekdays = tuple(sorted(int(d) for d, n in days.dt.dayofweek.value_counts(normalize=True).items() if n > 0.002))
+    weekdays = tuple(sorted(int(d) for d, n in days.dt.day_of_week.value_counts(normalize=True).items() if n > 0.002))
     if events:
         return "events", weekdays
     if hour or _own(pd.DataFrame({"day": days, **{n: found.frame[n] for n in entity}}), ["day", *entity]) < UNIQUE:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,17 @@ _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _AMERICAN = re.compile(r"[+-]?\d{1,3}(,\d{3})*(\.\d+)?")
 _EUROPEAN = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?(Z|[+-]\d\d:?\d\d)?")
-_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y.%m.%d", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d-%b-%Y")
+_DAYS: tuple[str, ...] = (
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%d %b %Y",
+    "%d-%b-%Y",
+)
 _DAYS += ("%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%b-%y", "%Y%m%d", "%Y-%m")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S", " %I:%M %p")
 FIRST, LAST = datetime(1900, 1, 1), datetime(2200, 12, 31)
@@ -71,10 +81,10 @@ def reading(name: str, values: pa.ChunkedArray, *, loose: bool) -> Reading:
     return _text(name, _distinct(values), loose)
 
 
-def typed(values: pa.ChunkedArray, how: Reading) -> "pd.Series[float] | pd.Series[str] | pd.Series[pd.Timestamp]":
+def typed(values: pa.ChunkedArray, how: Reading) -> "pd.Series[Any]":
     """Return a column as float64, text or naive timestamps, of the same length; what does not parse is null."""
     if how.role == "text":
-        return values.cast(pa.string()).to_pandas()  # type: ignore[no-any-return]
+        return values.cast(pa.string()).to_pandas()
     if how.format == "":
         return _native(values, how)
     text = values.cast(pa.string()).dictionary_encode().combine_chunks()
@@ -84,14 +94,14 @@ def typed(values: pa.ChunkedArray, how: Reading) -> "pd.Series[float] | pd.Serie
     return parsed.reindex(range(-1, len(words))).iloc[codes + 1].reset_index(drop=True)
 
 
-def _native(values: pa.ChunkedArray, how: Reading) -> "pd.Series[float] | pd.Series[pd.Timestamp]":
+def _native(values: pa.ChunkedArray, how: Reading) -> "pd.Series[Any]":
     if how.role == "number":
         kind = values.type
         plain = values.cast(pa.float64(), safe=False) if not pt.is_boolean(kind) else values.cast(pa.int8())
-        return plain.cast(pa.float64()).to_pandas()  # type: ignore[no-any-return]
+        return plain.cast(pa.float64()).to_pandas()
     if pt.is_timestamp(values.type) and values.type.tz is not None:
         values = pc.local_timestamp(values)
-    return values.cast(pa.timestamp("us"), safe=False).to_pandas()  # type: ignore[no-any-return]
+    return values.cast(pa.timestamp("us"), safe=False).to_pandas()
 
 
 def _integers(name: str, values: pa.ChunkedArray) -> Reading:
@@ -160,14 +170,14 @@ def _clean(word: str | None) -> str | None:
     return None if text in NULL_WORDS else text
 
 
-def _numbers(words: Sequence[str | None], spelling: str) -> "pd.Series[float]":
+def _numbers(words: Sequence[str | None], spelling: str) -> "pd.Series[Any]":
     out = ",." if spelling == EUROPEAN else ".,"
     plain = [None if w is None else w.replace(out[1], "").replace(out[0], ".") for w in words]
     return pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").astype("float64")
 
 
-def _dates(words: Sequence[str | None], fmt: str) -> "pd.Series[pd.Timestamp]":
-    text = pd.Series(words, dtype=object)
+def _dates(words: Sequence[str | None], fmt: str) -> "pd.Series[Any]":
+    text: pd.Series[Any] = pd.Series(list(words), dtype=object)
     if fmt == ISO:
         text = text.map(lambda w: None if w is None else w[:10] + re.sub(r"(Z|[+-]\d\d:?\d\d)$", "", w[10:]))
         found = pd.to_datetime(text, format="ISO8601", errors="coerce")

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -84,7 +84,7 @@ def _leak(found: Profile, meaning: Meaning, parts: tuple[str, ...], name: str) -
     return ColumnUse(name=name, use="leak", sure="likely", why=why)
 
 
-def _separates(name: str, x: "pd.Series[float]", y: "pd.Series[float]", target: str) -> ColumnUse | None:
+def _separates(name: str, x: "pd.Series[Any]", y: "pd.Series[Any]", target: str) -> ColumnUse | None:
     """Return a leak where each value of a column, or a single cut, tells the classes apart without a mistake."""
     if x.nunique() <= CATEGORIES and x.nunique() > 1:
         mixed = y.groupby(x.to_numpy()).agg(lambda part: min(part.mean(), 1 - part.mean()) * len(part)).sum() / len(y)
@@ -103,19 +103,19 @@ def _separates(name: str, x: "pd.Series[float]", y: "pd.Series[float]", target: 
     return None
 
 
-def label(values: "pd.Series[float]", meaning: Meaning) -> "pd.Series[float]":
+def label(values: "pd.Series[Any]", meaning: Meaning) -> "pd.Series[Any]":
     """Return 1 where the target is what is looked for, 0 where not, nan where it is not known."""
     words = values.map(lambda v: v if isinstance(v, str) else f"{v:g}", na_action="ignore")
     return (words == meaning.positive).astype("float64").where(values.notna())
 
 
-def calendar_of(days: "pd.Series[pd.Timestamp]", values: "pd.Series[float]") -> str:
+def calendar_of(days: "pd.Series[Any]", values: "pd.Series[Any]") -> str:
     """Return what a column only repeats of the date (``weekday``, ``month`` ...), or an empty text."""
     if days.nunique() < 30:
         return ""
     dt = days.dt
     for word, key in (
-        ("the weekday", dt.dayofweek),
+        ("the weekday", dt.day_of_week),
         ("the year", dt.year),
         ("the month", dt.month),
         ("the quarter", dt.quarter),
@@ -137,7 +137,7 @@ def calendar_of(days: "pd.Series[pd.Timestamp]", values: "pd.Series[float]") -> 
     return ""
 
 
-def _follows(values: "pd.Series[float]", key: "pd.Series[float]") -> bool:
+def _follows(values: "pd.Series[Any]", key: "pd.Series[Any]") -> bool:
     return bool((values.groupby(key.to_numpy()).nunique() <= 1).all())
 
 
@@ -166,7 +166,7 @@ def _of_series(found: Profile, frame: pd.DataFrame, meaning: Meaning, name: str)
     return ColumnUse(name=name, use="observed", sure="likely", why=why)
 
 
-def _key(frame: pd.DataFrame, meaning: Meaning) -> "pd.Series[int]":
+def _key(frame: pd.DataFrame, meaning: Meaning) -> "pd.Series[Any]":
     return frame.groupby(list(meaning.entity), dropna=False).ngroup()
 
 

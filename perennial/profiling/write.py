@@ -1,6 +1,7 @@
 """The pipeline file that a table suggests, commented: what was guessed, why, and how sure it is."""
 
 import json
+import math
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
+import pandas as pd
 
 from perennial.config.types import WEEKDAYS
 from perennial.contracts import TARGET
@@ -63,8 +65,8 @@ def pipeline_text(draft: Draft) -> str:
     rows = draft.rows
     if rows.days < MIN_HISTORY and draft.meaning.kind == "forecast":
         raise ConfigError(
-            f"{draft.source} has {rows.days} days of history, {rows.first} to {rows.last}; at least {MIN_HISTORY} are needed"
-            " to hold some out and learn from the others. Come back with more"
+            f"{draft.source} has {rows.days} days of history, {rows.first} to {rows.last}; at least {MIN_HISTORY} are"
+            " needed to hold some out and learn from the others. Come back with more"
         )
     kind = _forecast(draft) if draft.meaning.kind == "forecast" else _classify(draft)
     blocks = [_head(draft), source_text(draft.plan), *_known(draft), _guards(draft), *kind]
@@ -78,10 +80,9 @@ def _head(draft: Draft) -> str:
     ]
     for one in draft.meaning.guesses:
         lines += _comment(f"- {one.what}: {one.value or 'none'} ({one.sure}): {one.why}")
-    for use in dict.fromkeys(c.use for c in draft.columns):
-        lines += [
-            line for c in draft.columns if c.use == use for line in _comment(f"- {c.name}: {use} ({c.sure}): {c.why}")
-        ]
+    for use, sure, why in dict.fromkeys((c.use, c.sure, c.why) for c in draft.columns):
+        names = ", ".join(c.name for c in draft.columns if (c.use, c.sure, c.why) == (use, sure, why))
+        lines += _comment(f"- {names}: {use} ({sure}): {why}")
     for reason in draft.plan.reasons:
         lines += _comment(f"- converted: {reason}")
     for column, rule in draft.plan.rules.items():
@@ -159,9 +160,9 @@ def _holes(rows: History, closed: frozenset[int]) -> tuple[int, int]:
 
 def _coverage(rows: History) -> float:
     counts = rows.daily["rows"].iloc[-365:]
-    usual = counts.groupby(counts.index.dayofweek).transform("median")
+    usual = counts.groupby(pd.DatetimeIndex(counts.index).day_of_week).transform("median")
     worst = float((counts / usual).min())
-    return max(0.05, min(0.5, np.floor(worst * 0.8 * 20) / 20))
+    return max(0.05, min(0.5, math.floor(worst * 0.8 * 20) / 20))
 
 
 def _horizon(days: int) -> int:
