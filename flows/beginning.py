@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from flows.begin import Wish, begin
+from flows.begin import lines as shown
 from flows.shell import AsJson, Env, open_workspace, put, run_flow, say, show, silent
 
 if TYPE_CHECKING:
@@ -20,29 +22,43 @@ EVERY_S = 5.0
 """Seconds between two lines about the same piece of work, where there is no terminal."""
 
 
+Given = Annotated[
+    str, typer.Argument(metavar="FILE_OR_URL", help="Parquet or CSV file, folder, sqlite:///, postgresql://.")
+]
+Target = Annotated[str | None, typer.Option("--target", help="Column to predict.")]
+Time = Annotated[str | None, typer.Option("--time", help="Column of dates.")]
+Entity = Annotated[
+    list[str] | None, typer.Option("--entity", help="Column that names a series or event; may be repeated.")
+]
+KindChoice = Annotated[
+    Literal["forecast", "classify"] | None,
+    typer.Option("--kind", help="forecast: a value a day; classify: events that are one thing or another."),
+]
+Positive = Annotated[str | None, typer.Option("--positive", help="Value of the target that is looked for.")]
+Start = Annotated[
+    str | None, typer.Option("--start", metavar="YYYY-MM-DD", help="First day of a table that has no dates.")
+]
+Sql = Annotated[str | None, typer.Option("--table", help="Table of a database.")]
+PipelineCalled = Annotated[str | None, typer.Option("--name", help="Name of the pipeline; default: the file's.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files of that name.")]
+DataOnly = Annotated[bool, typer.Option("--data-only", help="Convert the table again, write no settings.")]
+NoRun = Annotated[bool, typer.Option("--no-run", help="Do not run the first retrain.")]
+
+
 @app.command(name="init", epilog="Example: perennial init data/shops.csv --target units")
 def init(
-    given: Annotated[
-        str, typer.Argument(metavar="FILE_OR_URL", help="Parquet or CSV file, folder, sqlite:///, postgresql://.")
-    ],
-    target: Annotated[str | None, typer.Option("--target", help="Column to predict.")] = None,
-    time: Annotated[str | None, typer.Option("--time", help="Column of dates.")] = None,
-    entity: Annotated[
-        list[str] | None, typer.Option("--entity", help="Column that names a series or event; may be repeated.")
-    ] = None,
-    kind: Annotated[
-        Literal["forecast", "classify"] | None,
-        typer.Option("--kind", help="forecast: a value a day; classify: events."),
-    ] = None,
-    positive: Annotated[str | None, typer.Option("--positive", help="Value of the target that is looked for.")] = None,
-    start: Annotated[
-        str | None, typer.Option("--start", metavar="YYYY-MM-DD", help="First day of a table that has no dates.")
-    ] = None,
-    table: Annotated[str | None, typer.Option("--table", help="Table of a database.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the pipeline; default: the file's.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files of that name.")] = False,
-    data_only: Annotated[bool, typer.Option("--data-only", help="Convert the table again, write no settings.")] = False,
-    no_run: Annotated[bool, typer.Option("--no-run", help="Do not run the first retrain.")] = False,
+    given: Given,
+    target: Target = None,
+    time: Time = None,
+    entity: Entity = None,
+    kind: KindChoice = None,
+    positive: Positive = None,
+    start: Start = None,
+    table: Sql = None,
+    name: PipelineCalled = None,
+    force: Force = False,
+    data_only: DataOnly = False,
+    no_run: NoRun = False,
     env: Env = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,20 +66,11 @@ def init(
 
     What is not sure is asked on a terminal; elsewhere the best guess is taken. Nothing is overwritten without --force.
     """
-    from flows import begin as work
-    from flows import present
-    from perennial.contracts import to_json
     from perennial.profiling.meaning import Answers
 
-    said = Answers(
-        kind=kind,
-        time=time,
-        target=target,
-        positive=positive,
-        start=_day(start),
-        entity=tuple(entity) if entity else None,
-    )
-    wish = work.Wish(
+    columns = tuple(entity) if entity else None
+    said = Answers(kind=kind, time=time, target=target, positive=positive, start=_day(start), entity=columns)
+    wish = Wish(
         given=given,
         table=table,
         name=name,
@@ -72,19 +79,25 @@ def init(
         data_only=data_only,
         command=_again(given, name, table, said),
     )
+    _begin(wish, train=not (no_run or data_only), env=env, as_json=as_json)
+
+
+def _begin(wish: Wish, *, train: bool, env: str | None, as_json: bool) -> None:
+    from flows import present
+    from perennial.contracts import to_json
+
+    line = silent if as_json else put
     with open_workspace(env) as workspace:
+        ask = _ask if sys.stdin.isatty() and not as_json else _take
         with _bars() as tell:
-            begun = work.begin(workspace, wish, ask=_ask if sys.stdin.isatty() and not as_json else _take, tell=tell)
-        line = silent if as_json else put
-        for one in work.lines(begun):
+            begun = begin(workspace, wish, ask=ask, tell=tell)
+        for one in shown(begun):
             line(one)
-        record = None
-        if not (no_run or data_only):
-            record = run_flow(workspace, "retrain", begun.pipeline, None, env, as_json)
-            for one in present.run(record, workspace.home):
-                line(one)
+        record = run_flow(workspace, "retrain", begun.pipeline, None, env, as_json) if train else None
+        for one in present.run(record, workspace.home) if record else ():
+            line(one)
         answer = {"init": to_json(begun), "run": to_json(record) if record else None}
-        show(answer, as_json, lambda: (_next(begun.pipeline, trained=record is not None),))
+        show(answer, as_json, lambda: (_next(begun.pipeline, trained=train),))
 
 
 def _next(name: str, *, trained: bool) -> str:

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from flows import beginning
 from flows.shell import (
     AsJson,
     AsOf,
@@ -21,7 +20,6 @@ from flows.shell import (
 )
 
 app = typer.Typer()
-app.add_typer(beginning.app)
 
 Version = Annotated[int | None, typer.Argument(help="Version; default: the one that waits.")]
 

@@ -11,8 +11,6 @@ from perennial.contracts import TARGET
 from perennial.profiling.bounds import MIN_DAYS, Learned, Range, learn, row_range
 from perennial.profiling.history import History
 
-FEW = 30
-"""A text column with at most so many values has them listed."""
 MOSTLY = 0.99
 _MONTHS = calendar.month_name[1:]
 
@@ -35,7 +33,7 @@ def checks_text(rows: History, name: str, *, events: bool) -> str:
     for column in rows.numbers:
         blocks += _number(rows, column, events=events and column == TARGET)
     for column in rows.text:
-        blocks += _text(rows.sample[column], column)
+        blocks += _text(rows.words[column], column)
     return "\n\n".join(blocks) + "\n"
 
 
@@ -55,12 +53,12 @@ def _number(rows: History, column: str, *, events: bool) -> Iterator[str]:
         yield _item("column_values_to_be_between", column, bounds, "a label", severity="warning")
     else:
         yield _each(rows, column, values)
-    share = float(rows.sample[column].isna().mean())
+    share = rows.missing(column)
     if column != TARGET and share < 0.5:
         mostly = [("mostly", f"{max(0.0, round(1 - 2 * share - 0.05, 2)):g}")]
         why = f"{share:.1%} are missing in history"
         yield _item("column_values_to_not_be_null", column, mostly, why, severity="warning")
-    learned = learn(rows.daily[column], at_least=_at_least(values))
+    learned = learn(rows.daily[column], at_least=_at_least(rows, column))
     if learned is not None:
         yield _mean(column, learned)
 
@@ -70,10 +68,10 @@ def _each(rows: History, column: str, values: "pd.Series[float]") -> str:
     late = rows.daily.index[len(rows.daily) * 8 // 10]
     before = rows.sample.loc[rows.sample["ds"] < late, column].dropna()
     after = rows.sample.loc[rows.sample["ds"] >= late, ["ds", column]].dropna()
-    low, high = row_range(values, at_least=_at_least(values))
+    low, high = row_range(values, at_least=_at_least(rows, column))
     why = "far beyond history"
     if len(before) >= MIN_DAYS and len(after):
-        known = row_range(before, at_least=_at_least(before))
+        known = row_range(before, at_least=_at_least(rows, column))
         outside = ~after[column].between(*known)
         days = outside.groupby(after["ds"]).mean() > 1 - MOSTLY
         why = f"far beyond history; so learned before, {int(days.sum())} of the last {len(days)} days had been alarms"
@@ -82,8 +80,8 @@ def _each(rows: History, column: str, values: "pd.Series[float]") -> str:
     return _item("column_values_to_be_between", column, arguments, why, severity=severity)
 
 
-def _at_least(values: "pd.Series[float]") -> float | None:
-    return 0.0 if float(values.min()) >= 0 else None
+def _at_least(rows: History, column: str) -> float | None:
+    return 0.0 if rows.lows[column] >= 0 else None
 
 
 def _mean(column: str, learned: Learned) -> str:
@@ -105,9 +103,9 @@ def _seasoned(column: str, one: Range) -> str:
     return _item("column_mean_to_be_between", column, arguments, why, severity="warning")
 
 
-def _text(values: "pd.Series[str]", column: str) -> Iterator[str]:
-    known = sorted(values.dropna().unique())
-    if 1 <= len(known) <= FEW and all(len(word) <= 60 for word in known):
+def _text(words: frozenset[str], column: str) -> Iterator[str]:
+    known = sorted(words)
+    if known and all(len(word) <= 60 for word in known):
         listed = ", ".join(json.dumps(word, ensure_ascii=False) for word in known)
         arguments = [("value_set", f"[{listed}]"), ("mostly", f"{MOSTLY:g}")]
         yield _item("column_values_to_be_in_set", column, arguments, "a new value is worth a look", severity="warning")

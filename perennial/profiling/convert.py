@@ -170,8 +170,8 @@ def _events(found: Profile, meaning: Meaning, plan: Plan, tell: Tell) -> Iterato
 def _dates(frame: pd.DataFrame, found: Profile, meaning: Meaning, plan: Plan, at: int) -> "pd.Series[Any]":
     """Return the day of each row; ``at`` rows came before."""
     if meaning.time is not None:
-        days: pd.Series[Any] = frame[meaning.time].dt.normalize()
-        return days
+        found_days: pd.Series[Any] = frame[meaning.time].dt.normalize()
+        return found_days
     rows = np.arange(at, at + len(frame))
     if meaning.cycle:
         number = rows // cycle_length(found, meaning)

@@ -1,6 +1,6 @@
 """What the rows of a source have been like, day by day, read exactly as a run reads them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,6 +14,8 @@ from perennial.contracts import ENTITY, TARGET, TIME
 from perennial.profiling.profile import Tell
 from perennial.sources import BAD, inventory, read, stage
 
+FEW = 30
+"""A text column with at most so many values has them all remembered."""
 KEPT_ROWS = 400_000
 """Rows kept for quantiles; of a longer table every second, fourth, ... block."""
 
@@ -29,7 +31,8 @@ class History:
         daily: One row a day with rows, ascending: ``rows`` and, for each number column, its count ``<name> n``
             and its mean ``<name>``.
         sample: Rows that quantiles are taken from.
-        text: Extra columns that hold text.
+        lows: Smallest value of each number column.
+        words: Values of each extra column that holds text, as long as there are few.
     """
 
     rows: int
@@ -37,7 +40,13 @@ class History:
     bad: int
     daily: pd.DataFrame
     sample: pd.DataFrame
-    text: tuple[str, ...]
+    lows: Mapping[str, float]
+    words: Mapping[str, frozenset[str]]
+
+    @property
+    def text(self) -> tuple[str, ...]:
+        """Extra columns that hold text."""
+        return tuple(self.words)
 
     @property
     def first(self) -> date:
@@ -59,6 +68,10 @@ class History:
         """The target and the number columns beside it."""
         return tuple(name for name in self.sample.columns if name not in (ENTITY, TIME, *self.text))
 
+    def missing(self, name: str) -> float:
+        """Return the share of rows without a value of a number column."""
+        return 1 - float(self.daily[f"{name} n"].sum()) / max(self.rows, 1)
+
     def density(self, closed: frozenset[int]) -> float:
         """Return the share of open days of all series that have a row."""
         days = (self.first + timedelta(days=n) for n in range(self.days))
@@ -76,9 +89,11 @@ def history(table: Table, env: Environment, *, base: Path, tell: Tell) -> Histor
     kept: list[pd.DataFrame] = []
     entities: set[str] = set()
     stride, bad, done = 1, 0, 0
-    text: tuple[str, ...] = ()
+    words: dict[str, set[str]] = {}
+    lows: dict[str, float] = {}
     for at, frame in enumerate(_frames(table, env, base)):
         text = tuple(name for name in table.columns.extra if not pd.api.types.is_numeric_dtype(frame[name]))
+        _note(frame, text, words, lows)
         bad += int(frame[BAD].notna().sum())
         frame = frame[frame[BAD].isna() & frame[TIME].notna()].drop(columns=BAD)
         entities.update(frame[ENTITY].unique())
@@ -89,12 +104,27 @@ def history(table: Table, env: Environment, *, base: Path, tell: Tell) -> Histor
             kept.append(frame)
         if sum(map(len, kept)) > KEPT_ROWS and len(kept) > 1:
             kept, stride = kept[::2], stride * 2
+    text = tuple(words)
     daily = pd.concat(parts).groupby(level=0).sum().sort_index()
     sample = pd.concat(kept, ignore_index=True)
     for name in sample.columns:
         if name not in (ENTITY, TIME, *text):
             daily[name] = daily[name] / daily[f"{name} n"].where(daily[f"{name} n"] > 0)
-    return History(rows=done, entities=len(entities), bad=bad, daily=daily, sample=sample, text=text)
+    return History(rows=done, entities=len(entities), bad=bad, daily=daily, sample=sample, lows=lows, words=_few(words))
+
+
+def _note(frame: pd.DataFrame, text: tuple[str, ...], words: dict[str, set[str]], lows: dict[str, float]) -> None:
+    """Keep what no sample tells for sure: every word, the smallest number."""
+    for name in frame.columns:
+        if name in text:
+            known = words.setdefault(name, set())
+            known.update(frame[name].dropna().unique() if len(known) <= FEW else ())
+        elif name not in (ENTITY, TIME, BAD):
+            lows[name] = min(lows.get(name, np.inf), float(frame[name].min()))
+
+
+def _few(words: dict[str, set[str]]) -> dict[str, frozenset[str]]:
+    return {name: frozenset(known) if len(known) <= FEW else frozenset() for name, known in words.items()}
 
 
 def _frames(table: Table, env: Environment, base: Path) -> Iterator[pd.DataFrame]:

@@ -84,24 +84,30 @@ def reading(name: str, values: pa.ChunkedArray, *, loose: bool) -> Reading:
 def typed(values: pa.ChunkedArray, how: Reading) -> "pd.Series[Any]":
     """Return a column as float64, text or naive timestamps, of the same length; what does not parse is null."""
     if how.role == "text":
-        return values.cast(pa.string()).to_pandas()
+        return _pandas(values.cast(pa.string()))
     if how.format == "":
         return _native(values, how)
     text = values.cast(pa.string()).dictionary_encode().combine_chunks()
     words = [_clean(word) for word in text.dictionary.to_pylist()]
     codes = text.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     parsed = _numbers(words, how.format) if how.role == "number" else _dates(words, how.format)
-    return parsed.reindex(range(-1, len(words))).iloc[codes + 1].reset_index(drop=True)
+    column: pd.Series[Any] = parsed.reindex(range(-1, len(words))).iloc[codes + 1].reset_index(drop=True)
+    return column
+
+
+def _pandas(values: pa.ChunkedArray) -> "pd.Series[Any]":
+    column: pd.Series[Any] = values.to_pandas()
+    return column
 
 
 def _native(values: pa.ChunkedArray, how: Reading) -> "pd.Series[Any]":
     if how.role == "number":
         kind = values.type
         plain = values.cast(pa.float64(), safe=False) if not pt.is_boolean(kind) else values.cast(pa.int8())
-        return plain.cast(pa.float64()).to_pandas()
+        return _pandas(plain.cast(pa.float64()))
     if pt.is_timestamp(values.type) and values.type.tz is not None:
         values = pc.local_timestamp(values)
-    return values.cast(pa.timestamp("us"), safe=False).to_pandas()
+    return _pandas(values.cast(pa.timestamp("us"), safe=False))
 
 
 def _integers(name: str, values: pa.ChunkedArray) -> Reading:

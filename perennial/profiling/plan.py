@@ -21,7 +21,7 @@ DEALT_DAYS = 60
 MEANS = re.compile(r"price|rate|temp|ratio|percent|pct|hum|speed|mean|avg|level|share|index|score|pressure", re.I)
 """Names of what is not added up over a day."""
 DAY, ROW, SECOND, VALUE = "date", "row", "second", "value"
-_TAKEN = {ENTITY, TIME, TARGET, AVAILABLE_AT, "horizon", "y_hat", "reason", "version", "rung"}
+_TAKEN = {ENTITY, TIME, TARGET, AVAILABLE_AT, "landing", "restates", "reason"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

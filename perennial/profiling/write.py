@@ -126,8 +126,7 @@ def _guards(draft: Draft) -> str:
     rows, events = draft.rows, draft.meaning.kind == "classify"
     closed = frozenset(range(7)) - set(draft.meaning.weekdays)
     age, missing = _holes(rows, closed)
-    target = rows.sample[TARGET]
-    nulls = float(target.isna().mean())
+    nulls = rows.missing(TARGET)
     lines = [
         "guards: # learned from history; a run that breaks one trains nothing",
         f"  min_rows: {max(1, rows.rows // 2)}",
@@ -140,7 +139,7 @@ def _guards(draft: Draft) -> str:
         lines.append(f"  max_null_rate: {1.0 if events else min(1.0, round(1.5 * nulls + 0.01, 2)):g}")
     if rows.bad:
         lines.append(f"  max_quarantine_rate: {min(1.0, round(2 * rows.bad / (rows.rows + rows.bad) + 0.01, 3)):g}")
-    if float(target.min()) < 0:
+    if rows.lows[TARGET] < 0:
         lines.append("  min_value: null # the target is negative at times")
     return "\n".join(lines)
 
@@ -173,7 +172,7 @@ def _forecast(draft: Draft) -> Iterator[str]:
     rows, uses = draft.rows, draft.plan.uses
     closed = [day for n, day in enumerate(WEEKDAYS) if n not in draft.meaning.weekdays]
     dense = rows.density(frozenset(WEEKDAYS.index(day) for day in closed))
-    counts = float(rows.sample[TARGET].min()) >= 0
+    counts = rows.lows[TARGET] >= 0
     zero = dense < 0.95 and counts
     horizon = _horizon(rows.days)
     lines = ["forecast:", f"  horizon: {horizon}"]
