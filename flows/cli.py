@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows import operations
+from flows import beginning, operations
 from flows.shell import (
     AsJson,
     AsOf,
@@ -31,6 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.add_typer(beginning.app)
 app.add_typer(operations.app)
 
 

@@ -286,3 +286,41 @@ assert len(run_suite(suite, "t", [batch], docs=Path(sys.argv[1]))) == 9
     command = [sys.executable, "-c", code, str(tmp_path / "page.html")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def judged_on(tmp_path: Path, days: list[date], values: list[float]) -> list[Check]:
+    """Judge a suite whose bounds hold on weekends, or in July, alone."""
+    (tmp_path / "s.checks.yaml").write_text(
+        "- {expect: column_mean_to_be_between, column: y, max_value: 5, weekdays: [sat, sun]}\n"
+        "- {expect: column_values_to_be_between, column: y, max_value: 5, months: [7]}\n"
+    )
+    batch = pa.RecordBatch.from_pydict({"ds": pa.array(days, pa.date32()), "y": values})
+    return list(run_suite(load_suite(tmp_path / "s.checks.yaml"), "t", [batch], docs=tmp_path / "page.html"))
+
+
+@pytest.mark.parametrize(
+    ("day", "passed", "observed"),
+    [
+        (date(2024, 6, 7), [True, True], ["no rows on sat, sun", "no rows in months 7"]),
+        (date(2024, 6, 8), [False, True], ["9", "no rows in months 7"]),
+        (date(2024, 7, 5), [True, False], ["no rows on sat, sun", "1 of 1 values unexpected (100.00 %)"]),
+    ],
+)
+def test_seasonal_bounds_hold_in_their_season(
+    tmp_path: Path, day: date, passed: list[bool], observed: list[str]
+) -> None:
+    """A bound of weekends says nothing of a Friday, and is strict on a Saturday."""
+    checks = judged_on(tmp_path, [day], [9.0])
+    assert [check.passed for check in checks] == passed
+    assert [check.observed for check in checks] == observed
+    assert checks[0].expected.endswith("on sat, sun")
+
+
+def test_seasons_that_do_not_exist_are_refused(tmp_path: Path) -> None:
+    """A misspelled weekday, and a season of the table as a whole, are explained."""
+    (tmp_path / "s.checks.yaml").write_text(
+        "- {expect: column_mean_to_be_between, column: y, max_value: 5, weekdays: [saturday]}\n"
+        "- {expect: table_row_count_to_equal, value: 5, months: [7]}\n"
+    )
+    with pytest.raises(ConfigError, match=r"(?s)saturday.*mon, tue.*about the table"):
+        load_suite(tmp_path / "s.checks.yaml")

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from perennial.checks import datadocs, suites
 from perennial.checks.reductions import REDUCTIONS, Summary
-from perennial.checks.suites import Expectation, Frame, Suite
+from perennial.checks.suites import EVER, Expectation, Frame, Season, Suite
 from perennial.checks.tallies import SAMPLES, Tally, unquoted
 from perennial.config import yamlsafe
 from perennial.config.yamlsafe import nearest
-from perennial.contracts import Check
+from perennial.contracts import TIME, Check
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,10 +95,10 @@ class _Judgement:
     def __init__(self, suite: Suite) -> None:
         self.suite = suite
         self.tallies = [Tally() for _ in suite.expectations]
-        self.groups: dict[tuple[Frame, tuple[str, ...]], list[int]] = {}
+        self.groups: dict[tuple[Frame, tuple[str, ...], Season], list[int]] = {}
         for i, expectation in enumerate(suite.expectations):
             columns = () if expectation.frame in ("schema", "count") else expectation.columns
-            self.groups.setdefault((expectation.frame, columns), []).append(i)
+            self.groups.setdefault((expectation.frame, columns, expectation.season), []).append(i)
         self.summaries = {key: Summary(REDUCTIONS[key[0]]) for key in self.groups if key[0] in REDUCTIONS}
 
     def stream(self, batches: Iterator[pa.RecordBatch], batch_rows: int) -> int:
@@ -114,12 +115,16 @@ class _Judgement:
         return rows
 
     def _rows(self, chunk: pa.Table) -> None:
-        for (frame, columns), members in self.groups.items():
-            if frame == "rows":
-                self._ask(members, _pandas(chunk, columns))
-        for (_, columns), summary in self.summaries.items():
+        parts = {season: _during(chunk, season) for _, _, season in self.groups}
+        for (frame, columns, season), members in self.groups.items():
+            part = parts[season]
+            for i in members:
+                self.tallies[i].shown += part.num_rows
+            if frame == "rows" and part.num_rows:
+                self._ask(members, _pandas(part, columns))
+        for (_, columns, season), summary in self.summaries.items():
             if columns[0] in chunk.column_names:
-                summary.add(chunk.column(columns[0]))
+                summary.add(parts[season].column(columns[0]))
 
     def _wholes(self, schema: pa.Schema, rows: int) -> None:
         import pandas as pd
@@ -146,6 +151,14 @@ class _Judgement:
             self.tallies[i].asked += 1
         for result in _validate({i: self.suite.expectations[i] for i in members}, frame):
             self.tallies[result.expectation_config.meta["position"]].add(result)
+
+
+def _during(chunk: pa.Table, season: Season) -> pa.Table:
+    """Return the rows of a season; without dates all of them, so that nothing passes for want of a column."""
+    for part, values in ((pc.day_of_week, season.weekdays), (pc.month, season.months)):
+        if values and TIME in chunk.column_names:
+            chunk = chunk.filter(pc.is_in(part(chunk.column(TIME)), value_set=pa.array(values, pa.int64())))
+    return chunk
 
 
 def _chunks(batches: Iterable[pa.RecordBatch], columns: Iterable[str], batch_rows: int) -> Iterator[pa.Table]:
@@ -247,4 +260,5 @@ def _sentence(expectation: Expectation) -> str:
 
     content = InlineRenderer(render_object=_configuration(expectation)).get_rendered_content()[0]
     value = content.to_json_dict()["value"]
-    return suites.filled(value["template"], {k: v["value"] for k, v in value.get("params", {}).items()})
+    said = suites.filled(value["template"], {k: v["value"] for k, v in value.get("params", {}).items()})
+    return said if expectation.season == EVER else f"{said} {expectation.season}"

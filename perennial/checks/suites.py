@@ -15,8 +15,9 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from perennial.config import yamlsafe
+from perennial.config.types import WEEKDAYS
 from perennial.config.yamlsafe import Document, Problem, nearest
-from perennial.contracts import Severity
+from perennial.contracts import TIME, Severity
 
 Frame = Literal["rows", "extremes", "distinct", "mean", "schema", "count"]
 """What an expectation is shown: all rows in batches, or the few values that stand for them."""
@@ -61,9 +62,33 @@ _FRAMES: dict[Frame, tuple[str, ...]] = {
 SUPPORTED: Mapping[str, Frame] = MappingProxyType({name: frame for frame, names in _FRAMES.items() for name in names})
 """Names of the expectations a suite may hold, and what each is shown."""
 
-_OURS = ("expect", "severity")
+_OURS = ("expect", "severity", "weekdays", "months")
+_WHOLE = ("schema", "count")
+_SEASONS: Mapping[str, list[Any]] = {"weekdays": list(WEEKDAYS), "months": list(range(1, 13))}
 _CODE = ("row_condition", "condition_parser")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Season:
+    """The rows that an expectation is about, by their date.
+
+    Attributes:
+        weekdays: 0 for Monday; empty: all.
+        months: 1 to 12; empty: all.
+    """
+
+    weekdays: tuple[int, ...] = ()
+    months: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        days = ", ".join(WEEKDAYS[day] for day in self.weekdays)
+        months = ", ".join(map(str, self.months))
+        return " and ".join([*([f"on {days}"] if days else []), *([f"in months {months}"] if months else [])])
+
+
+EVER = Season()
+"""All rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +100,7 @@ class Expectation:
         columns: The columns it looks at, in order of naming; empty for the table as a whole.
         kwargs: Its arguments, as the file holds them.
         sentence: What it asks for, in Great Expectations' words.
+        season: Which rows it is shown.
     """
 
     name: str
@@ -82,6 +108,7 @@ class Expectation:
     columns: tuple[str, ...]
     kwargs: Mapping[str, Any]
     sentence: str = ""
+    season: Season = EVER
 
     @property
     def frame(self) -> Frame:
@@ -99,7 +126,8 @@ class Suite:
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that any expectation looks at."""
-        return tuple(dict.fromkeys(column for e in self.expectations for column in e.columns))
+        seasons = [TIME] if any(e.season != EVER for e in self.expectations) else []
+        return tuple(dict.fromkeys([*(column for e in self.expectations for column in e.columns), *seasons]))
 
 
 def parse(path: Path) -> tuple[Document, Suite]:
@@ -128,12 +156,25 @@ def _problems(document: Document, i: int, item: Any) -> list[Problem]:
         found.append(("expect", f"`{item['expect']}` {reason}; {nearest(item['expect'], SUPPORTED)}"))
     if item.get("severity", "critical") not in ("critical", "warning"):
         found.append(("severity", f"{item['severity']!r} is not allowed; allowed: critical, warning"))
+    found += _season_problems(item)
     for key, value in item.items():
         if key in _CODE:
             found.append((key, "is executed as code by Great Expectations and therefore refused; remove it"))
         elif isinstance(value, dict):
             found.append((key, "must be a plain value or a list of them"))
     return [document.problem((i, key), message) for key, message in found]
+
+
+def _season_problems(item: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say what is wrong with ``weekdays: [sat, sun]`` and ``months: [6, 7]``."""
+    found = []
+    for key, allowed in _SEASONS.items():
+        given = item.get(key, allowed[:1])
+        if not isinstance(given, list) or not given or any(value not in allowed for value in given):
+            found.append((key, f"{given!r:.60} is not allowed; write a list of {', '.join(map(str, allowed))}"))
+        elif key in item and SUPPORTED.get(item["expect"]) in _WHOLE:
+            found.append((key, f"`{item['expect']}` is about the table, which has no {key}; remove it"))
+    return found
 
 
 def _expectation(item: dict[str, Any]) -> Expectation:
@@ -144,6 +185,10 @@ def _expectation(item: dict[str, Any]) -> Expectation:
         severity=item.get("severity", "critical"),
         columns=tuple(name for name in named if isinstance(name, str)),
         kwargs=MappingProxyType(kwargs),
+        season=Season(
+            weekdays=tuple(sorted(WEEKDAYS.index(day) for day in item.get("weekdays", ()))),
+            months=tuple(sorted(item.get("months", ()))),
+        ),
     )
 
 

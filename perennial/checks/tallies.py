@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from perennial.checks.suites import Expectation
+from perennial.checks.suites import EVER, Expectation
 from perennial.contracts import Check
 
 SAMPLES = 5
@@ -18,6 +18,7 @@ class Tally:
     """What has been answered about one expectation so far.
 
     Attributes:
+        shown: Rows of its season.
         asked: How often it was put to Great Expectations.
         answers: How often an answer came back.
         evaluated: Values judged row by row; nulls are left out where the expectation ignores them.
@@ -27,6 +28,7 @@ class Tally:
         error: Why it could not be judged.
     """
 
+    shown: int = 0
     asked: int = 0
     answers: int = 0
     evaluated: int = 0
@@ -52,6 +54,8 @@ class Tally:
 
     def check(self, expectation: Expectation, table: str, rows: int) -> Check:
         """Return the verdict over ``rows`` rows; what was not judged has failed."""
+        if rows and not self.shown and expectation.season != EVER:
+            return self._out_of_season(expectation, table)
         obstacle = self._obstacle(expectation, rows)
         by_rows = expectation.frame == "rows"
         fine = self._share_is_fine(expectation) if by_rows and not obstacle else self.holds
@@ -66,6 +70,20 @@ class Tally:
             observed=obstacle or observed,
             expected=expectation.sentence,
             samples=tuple(self.samples),
+        )
+
+    def _out_of_season(self, expectation: Expectation, table: str) -> Check:
+        """Pass, and say that there was nothing: a Tuesday tells nothing about Saturdays."""
+        return Check(
+            name=expectation.name,
+            table=table,
+            column=", ".join(expectation.columns) or None,
+            origin="expectation",
+            severity=expectation.severity,
+            passed=True,
+            observed=f"no rows {expectation.season}",
+            expected=expectation.sentence,
+            samples=(),
         )
 
     def _obstacle(self, expectation: Expectation, rows: int) -> str:

@@ -5,6 +5,7 @@ database lists, dates are bound, and rows come in a fixed order, so that equal c
 """
 
 import difflib
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -133,6 +134,12 @@ def _relation(source: SqlSource) -> "sa.TableClause":
 
 def _columns(connection: "sa.Connection", source: SqlSource, table: Table) -> dict[str, _Column]:
     """Look the mapped columns up in the database's own catalogue."""
+    found = _catalogue(connection, source)
+    mapped = resolve(wanted(table), [column.field for column in found.values()])
+    return {column.theirs: found[column.theirs] for column in mapped}
+
+
+def _catalogue(connection: "sa.Connection", source: SqlSource) -> dict[str, _Column]:
     import sqlalchemy as sa
 
     relation, inspector = _relation(source), sa.inspect(connection)
@@ -141,9 +148,7 @@ def _columns(connection: "sa.Connection", source: SqlSource, table: Table) -> di
         near = difflib.get_close_matches(relation.name, there) or sorted(there)
         raise SourceUnusable(f"connection {source.connection!r} has no table {source.table!r}; it has {sample(near)}")
     typed = _typed_as_text if connection.dialect.name == "sqlite" else _typed
-    found = {c["name"]: typed(c["name"], c["type"]) for c in inspector.get_columns(relation.name, relation.schema)}
-    mapped = resolve(wanted(table), [column.field for column in found.values()])
-    return {column.theirs: found[column.theirs] for column in mapped}
+    return {c["name"]: typed(c["name"], c["type"]) for c in inspector.get_columns(relation.name, relation.schema)}
 
 
 def _python_type(type_: "sa.types.TypeEngine[Any]") -> type | None:
@@ -221,3 +226,57 @@ def _engine(source: SqlSource, env: Environment, base: Path) -> "sa.Engine":
 def _sqlite(url: "sa.URL", base: Path) -> sqlite3.Connection:
     """Open read-only: SQLite would otherwise create the file that is missing."""
     return sqlite3.connect(f"file:{quote(str(base / (url.database or '')))}?mode=ro", uri=True)
+
+
+# --- a whole table that no pipeline describes yet -----------------------------------------------------------
+
+
+def apart(given: str, table: str | None) -> tuple[str, str]:
+    """Divide ``sqlite:///shop.db?table=sales`` into the address of the database and the name of the table.
+
+    Raises:
+        ConfigError: The address is not legible, or neither names a table.
+    """
+    import sqlalchemy as sa
+
+    try:
+        url = sa.make_url(given)
+    except sa.exc.ArgumentError as error:
+        raise ConfigError(
+            "the address is not legible; write sqlite:///file.db?table=name or postgresql://..."
+        ) from error
+    name = table or url.query.get("table")
+    if not isinstance(name, str) or not name:
+        raise ConfigError("which table? add --table NAME, or ?table=NAME to the address")
+    return url.difference_update_query(["table"]).render_as_string(hide_password=False), name
+
+
+def shown(url: str) -> str:
+    """Return an address with its password hidden."""
+    import sqlalchemy as sa
+
+    return sa.make_url(url).render_as_string(hide_password=True)
+
+
+def dump(url: str, table: str, base: Path, target: Path) -> int:
+    """Stream every column of a table into a Parquet file; return the number of rows.
+
+    Raises:
+        ConfigError: The name of the table is not one, or the database is neither SQLite nor PostgreSQL.
+        SourceError: The database does not answer, or has no such table.
+    """
+    import pyarrow.parquet as pq
+    import sqlalchemy as sa
+
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?", table):
+        raise ConfigError(f"{table!r} is not a name of a table; letters, digits, underscores, one dot at most")
+    source = SqlSource(type="sql", connection="given", table=table)
+    with _connected(source, Environment(environment="given", connections={"given": url}), base) as connection:
+        columns = list(_catalogue(connection, source).values())
+        schema, rows = pa.schema([c.field for c in columns]), 0
+        query = sa.select(*(c.select.label(c.field.name) for c in columns)).select_from(_relation(source))
+        with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+            for part in connection.execution_options(yield_per=SPILL_ROWS).execute(query).partitions():
+                writer.write_batch(_batch(part, schema))
+                rows += len(part)
+    return rows

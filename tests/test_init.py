@@ -1,0 +1,209 @@
+"""`perennial init` on tables of every shape: valid settings, data rightly converted, nothing overwritten."""
+
+import json
+import sqlite3
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flows.begin import Begun, Wish, begin
+from perennial.checks.expectations import load_suite
+from perennial.config.validation import validate
+from perennial.context import Workspace
+from perennial.errors import ConfigError, Refused
+from perennial.profiling.meaning import Answers, Guess
+from tests import shop
+from tests.tables import MONDAY, bikes, market, wide
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workspace:
+    """Return a project without a pipeline."""
+    (tmp_path / "project" / "configs" / "environments").mkdir(parents=True)
+    (tmp_path / "project" / "configs" / "environments" / "local.yaml").write_text(shop.LOCAL)
+    return Workspace.open("local", root=tmp_path / "project")
+
+
+def start(place: Workspace, given: Path | str, **more: object) -> Begun:
+    """Make a pipeline without asking."""
+    said = more.pop("said", Answers())
+    wish = {"table": None, "name": "mine", "force": False, "data_only": False, "command": "again"} | more
+    return begin(
+        place,
+        Wish(given=str(given), said=said, **wish),  # type: ignore[arg-type]
+        ask=lambda one: one.value,
+        tell=lambda _title: lambda _done, _of: None,
+    )
+
+
+def converted(place: Workspace) -> pd.DataFrame:
+    """Return what was written as data."""
+    return pd.read_parquet(place.root / "data" / "mine" / "rows.parquet")
+
+
+def test_hours_become_business_days(place: Workspace, tmp_path: Path) -> None:
+    """Counts of a day are added up, temperatures averaged, and the record says so."""
+    table = bikes(days=80, hours=24)
+    table.to_parquet(tmp_path / "b.parquet")
+    made = start(place, tmp_path / "b.parquet")
+    rows = converted(place)
+    expected = table.groupby("dteday").agg(cnt=("cnt", "sum"), temp=("temp", "mean"))
+    assert rows["cnt"].tolist() == expected["cnt"].tolist()
+    assert rows["temp"].tolist() == pytest.approx(expected["temp"].tolist())
+    record = json.loads((place.root / "data" / "mine" / "conversion.json").read_text())
+    assert (record["rows_in"], record["rows_out"], record["each_column_of_a_day"]["cnt"]) == (1920, 80, "sum")
+    assert made.conversion == "days"
+    assert validate(place, "mine").config.kind == "forecast"
+
+
+def test_wide_becomes_long(place: Workspace, tmp_path: Path) -> None:
+    """Each column becomes a day, from the first day that was named."""
+    table = wide(series=5, days=100)
+    table.to_csv(tmp_path / "w.csv", index=False)
+    start(place, tmp_path / "w.csv", said=Answers(start="2020-02-01"))
+    rows = converted(place)
+    assert len(rows) == 500
+    one = rows[rows["id"] == "item_03"].set_index("date")["value"]
+    assert one[date(2020, 2, 1)] == table.loc[3, "d_1"]
+    assert one.tolist() == table.loc[3, "d_1":"d_100"].tolist()
+    assert validate(place, "mine").config.forecast.static == ("dept_id",)
+
+
+def test_order_becomes_days_and_seconds(place: Workspace, tmp_path: Path) -> None:
+    """Rows without a date that count through the day are dealt onto days in their order."""
+    market(days=70).to_csv(tmp_path / "m.csv", index=False)
+    start(place, tmp_path / "m.csv")
+    rows = converted(place)
+    assert rows.groupby("date").size().unique().tolist() == [48]
+    assert rows["second"].iloc[:3].tolist() == [0.0, 1800.0, 3600.0]
+    cfg = validate(place, "mine").config
+    assert (cfg.kind, cfg.classify.time, cfg.data.columns.entity) == ("classify", "second", "row")
+
+
+def test_a_table_in_place_is_read_as_it_is(place: Workspace) -> None:
+    """What lies below `data/` and reads well is neither copied nor changed."""
+    path = shop.write_sales(place.root, shop.sales())
+    made = start(place, path)
+    cfg = validate(place, "mine").config
+    assert made.conversion == "as it is"
+    assert (cfg.data.columns.entity, cfg.data.columns.y, cfg.forecast.static) == ("product", "units", ("category",))
+    assert not (place.root / "data" / "mine").exists()
+
+
+def test_a_database_is_copied(place: Workspace, tmp_path: Path) -> None:
+    """A table of SQLite is profiled and copied; the file names no password and no query."""
+    rows = [
+        (f"s{s}", f"{MONDAY.replace(month=1 + n // 28, day=1 + n % 28)}", n % 5) for s in range(3) for n in range(200)
+    ]
+    with sqlite3.connect(tmp_path / "shop.db") as db:
+        db.execute("create table takings (shop text, day date, units integer)")
+        db.executemany("insert into takings values (?, ?, ?)", rows)
+    db.close()
+    made = start(place, f"sqlite:///{tmp_path}/shop.db?table=takings")
+    assert (made.conversion, made.rows) == ("copy", 600)
+    assert validate(place, "mine").config.data.columns.entity == "shop"
+
+
+def test_checks_fit_their_own_history_and_say_what_to_expect(place: Workspace, tmp_path: Path) -> None:
+    """Every learned bound names its false alarms, and the file is a valid suite."""
+    bikes().to_parquet(tmp_path / "b.parquet")
+    start(place, tmp_path / "b.parquet")
+    path = place.root / "configs" / "mine.checks.yaml"
+    assert len(load_suite(path).expectations) >= 5
+    text = path.read_text()
+    assert text.count("# False alarms to expect") == 2
+    assert "casual" not in text
+
+
+def test_nothing_is_overwritten(place: Workspace, tmp_path: Path) -> None:
+    """A second time is refused, unless --force says so; --data-only leaves the settings alone."""
+    bikes().to_parquet(tmp_path / "b.parquet")
+    start(place, tmp_path / "b.parquet")
+    settings = place.root / "configs" / "mine.yaml"
+    settings.write_text(settings.read_text() + "# mine\n")
+    with pytest.raises(Refused, match="--force"):
+        start(place, tmp_path / "b.parquet")
+    bikes(days=420).to_parquet(tmp_path / "b.parquet")
+    start(place, tmp_path / "b.parquet", data_only=True)
+    assert (len(converted(place)), settings.read_text().endswith("# mine\n")) == (420, True)
+    start(place, tmp_path / "b.parquet", force=True)
+    assert "# mine" not in settings.read_text()
+
+
+def test_an_answer_changes_what_follows(place: Workspace, tmp_path: Path) -> None:
+    """What is not sure is asked, and guessed again with the answer."""
+    table = bikes()[["dteday", "temp", "registered"]]
+    table.to_parquet(tmp_path / "b.parquet")
+    asked: list[Guess] = []
+
+    def answer(one: Guess) -> str:
+        asked.append(one)
+        return "temp" if one.what == "target" else one.value
+
+    wish = Wish(
+        given=str(tmp_path / "b.parquet"),
+        table=None,
+        name="mine",
+        said=Answers(),
+        force=False,
+        data_only=False,
+        command="",
+    )
+    begin(place, wish, ask=answer, tell=lambda _title: lambda _done, _of: None)
+    assert [one.what for one in asked] == ["target"]
+    assert validate(place, "mine").config.data.columns.y == "temp"
+
+
+def test_too_little_history_writes_nothing(place: Workspace, tmp_path: Path) -> None:
+    """Forty days are too few, and no settings are left behind."""
+    bikes(days=40).to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(ConfigError, match="at least 56"):
+        start(place, tmp_path / "b.csv")
+    assert not (place.root / "configs" / "mine.yaml").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["wide", "events"])
+def test_the_first_run_needs_no_word(
+    prefect_server: str, place: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    """What was written trains a first model through the real flow."""
+    from flows.retrain import retrain
+
+    table = wide(days=200) if shape == "wide" else market(days=80)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    start(place, tmp_path / "t.csv")
+    monkeypatch.chdir(place.root)
+    record = retrain("mine", None, "local")
+    assert record.version == 1
+    assert record.outcome in ("promoted", "not promoted")
+    assert {score.contender for score in record.scores} > {"candidate"}
+
+
+def test_validate_lists_the_problems_of_both_files(place: Workspace) -> None:
+    """A typo in the settings does not hide a wrong check, nor one check the next; each has its line."""
+    shop.write_project(place.root)
+    configs = place.root / "configs"
+    checks = "- {expect: column_values_to_not_be_null, column: prize}\n- {expect: column_to_exist, column: cost}\n"
+    (configs / "shop.checks.yaml").write_text(checks)
+    with pytest.raises(ConfigError, match=r"(?s)shop.checks.yaml:1: .*'prize'.*shop.checks.yaml:2: .*'cost'"):
+        validate(place, "shop")
+    (configs / "shop.checks.yaml").write_text(checks.replace("column_to_exist", "column_to_exits"))
+    (configs / "shop.yaml").write_text(shop.PIPELINE.replace("horizon: 7", "horizn: 7"))
+    with pytest.raises(ConfigError, match=r"(?s)shop.yaml:\d+: .*horizn.*shop.checks.yaml:2: .*column_to_exits"):
+        validate(place, "shop")
+
+
+def test_every_word_of_a_long_table_is_known(place: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is listed as allowed comes from all rows, also where quantiles come from a part of them."""
+    from perennial.profiling import history
+
+    monkeypatch.setattr(history, "KEPT_ROWS", 100)
+    table = shop.sales(days=100)
+    shop.write_sales(place.root, table[table["category"] == "c0"], "a.parquet")
+    for category in ("c1", "c2"):
+        shop.write_sales(place.root, table[table["category"] == category], f"{category}.parquet")
+    start(place, place.root / "data" / "sales")
+    assert 'value_set: ["c0", "c1", "c2"]' in (place.root / "configs" / "mine.checks.yaml").read_text()
