@@ -83,6 +83,9 @@ bench-readmission: $(VENV)/.installed  ## 30-day readmission against LACE-like p
 bench-recommend: $(VENV)/.installed  ## lists against what was rated next, MovieLens 100k: DATA=folder
 	@$(BIN)/python -m benchmarks.recommend --data $(DATA)
 
+bench-stream: $(VENV)/.installed  ## seconds from the batch that proves degradation to the alert
+	@$(BIN)/python -m benchmarks.stream
+
 bench-fraud: $(VENV)/.installed  ## fraud detection against the published figures: DATA=folder
 	@$(BIN)/python -m benchmarks.fraud --data $(DATA)
 

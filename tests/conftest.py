@@ -51,9 +51,9 @@ def shop_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _start(folder: Path) -> dict[str, object]:
-    from flows.server import PORT, free_port
+    from flows.server import free_port
 
-    port = free_port(PORT)
+    port = free_port(0)  # another session may be about to take the usual one
     environment = os.environ | settings(folder)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:

@@ -1,6 +1,8 @@
 """A small shop with known demand: 30 products, 140 days, a project folder around it."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -73,6 +75,12 @@ def write_project(root: Path, pipeline: str = PIPELINE, environment: str = LOCAL
     (root / "configs" / "environments" / "local.yaml").write_text(environment)
     shutil.copy(ROOT / "configs" / "environments" / "production.yaml", root / "configs" / "environments")
     return root
+
+
+def aliases(root: Path) -> dict[str, int]:
+    """Return MLflow's aliases from its file, for a client would go on reading one that was put back meanwhile."""
+    with closing(sqlite3.connect(root / ".perennial" / "mlflow.db")) as database:
+        return dict(database.execute("SELECT alias, version FROM registered_model_aliases WHERE name = 'shop'"))
 
 
 def project(root: Path) -> Path:

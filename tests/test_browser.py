@@ -22,6 +22,7 @@ import pytest
 from perennial.context import Workspace
 from perennial.reports.fleet import write_fleet
 from tests import shop
+from tests.unproven import UNPROVEN
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -32,7 +33,7 @@ START_S = 480
 RUN_S = 180
 """A run by the worker: its poll every 15 s, a cold start, a fit of a second."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
+pytestmark = [UNPROVEN, pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

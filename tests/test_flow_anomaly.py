@@ -15,9 +15,11 @@ from perennial.errors import DataCheckFailed
 from perennial.invariants import check_invariants
 from perennial.simulate.anomalies import write
 from tests import shop
+from tests.unproven import UNPROVEN
 from tests.zygote import Zygote
 
 pytestmark = [
+    UNPROVEN,
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.usefixtures("prefect_server"),

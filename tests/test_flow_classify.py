@@ -8,8 +8,14 @@ import pytest
 from perennial.context import Workspace
 from perennial.invariants import check_invariants
 from tests import cards
+from tests.unproven import UNPROVEN
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server"), pytest.mark.filterwarnings("default")]
+pytestmark = [
+    UNPROVEN,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.filterwarnings("default"),
+]
 
 
 def test_scores_are_published_and_measured_when_their_labels_arrive(

@@ -17,8 +17,14 @@ from perennial.errors import Refused
 from perennial.invariants import check_invariants
 from tests import shop
 from tests.production import api, wait_for
+from tests.unproven import UNPROVEN
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server"), pytest.mark.filterwarnings("default")]
+pytestmark = [
+    UNPROVEN,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.filterwarnings("default"),
+]
 
 NAME = "asked"
 PIPELINE = shop.PIPELINE.replace("pipeline: shop", f"pipeline: {NAME}\nretrain: {{policy: daily}}")

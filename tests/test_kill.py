@@ -42,7 +42,7 @@ def digests(root: Path) -> dict[str, Any]:
         "champion": ledger.in_force("shop"),
         "history": [(c.version, c.previous) for c in ledger.role_history("shop")],
         "published": [(p.as_of, p.version, p.digest, p.rows) for p in ledger.publications("shop")],
-        "aliases": Workspace.open(root=root).registry.aliases("shop"),
+        "aliases": shop.aliases(root),
     }
 
 

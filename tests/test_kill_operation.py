@@ -14,10 +14,11 @@ from perennial.context import Workspace
 from perennial.contracts import to_json
 from perennial.invariants import check_invariants
 from tests import shop
+from tests.unproven import UNPROVEN
 from tests.webhook import Taken, taking
 from tests.zygote import Zygote
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
+pytestmark = [UNPROVEN, pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
 
 TRIAL, JUDGED = (shop.LATER + timedelta(days=n) for n in (1, 2))
 """The first date that a version on trial serves, and the one on which it has shown enough."""
@@ -72,8 +73,7 @@ class World:
 
     def facts(self) -> dict[str, Any]:
         """Return everything that must come out the same, however often a run was killed."""
-        place = Workspace.open(root=self.root)
-        ledger = place.ledger
+        ledger = Workspace.open(root=self.root).ledger
         return {
             "versions": [(v.version, v.digest, v.state) for v in ledger.versions("shop")],
             "decisions": [ledger.decision(v.run_key) for v in ledger.versions("shop")],
@@ -83,7 +83,7 @@ class World:
             "alerts": ledger.alerts("shop"),
             "done": Counter(r.as_of for r in ledger.runs("shop") if r.flow == "day" and r.status == "succeeded"),
             "unsent": ledger.pending(),
-            "aliases": dict(place.registry.aliases("shop")),
+            "aliases": shop.aliases(self.root),
         }
 
 
