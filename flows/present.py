@@ -13,6 +13,9 @@ from perennial.config.files import Loaded
 from perennial.contracts import Check, Publication, RoleChange, RunRecord, Score
 
 METRICS = ("wape", "mase", "rmsse", "wrmsse", "bias", "instability")
+"""Of a forecast's metrics, those that a terminal has room for."""
+COLUMNS = 7
+"""Metrics of any other kind that are shown, as they come in its catalogue."""
 OUTCOMES = {"promoted": "green", "kept champion": "yellow", "not promoted": "yellow", "already done": "cyan"}
 OUTCOMES |= {"canary": "green", "shadow": "green", "awaiting approval": "yellow"}
 
@@ -40,7 +43,8 @@ def run(record: RunRecord, home: Path) -> Iterable[Any]:
 def scores(rows: Sequence[Score]) -> Table:
     """Return the contenders' overall errors as a table; lower is better in every column."""
     overall = [s for s in rows if s.part == "overall"]
-    metrics = [m for m in METRICS if any(s.metric == m and math.isfinite(s.value) for s in overall)]
+    known = dict.fromkeys(s.metric for s in overall if math.isfinite(s.value))
+    metrics = [m for m in METRICS if m in known] if METRICS[0] in known else list(known)[:COLUMNS]
     table = Table(title="Errors on the same test rows (lower is better)", title_justify="left", box=None, pad_edge=True)
     table.add_column("contender")
     for metric in metrics:

@@ -107,4 +107,4 @@ def close(
 
 def _rungs(found: Sequence[str]) -> str:
     order = ("challenger", "champion", "stale_features", "last_forecast", "naive")
-    return " and ".join(sorted(found, key=order.index)).replace("_", " ")
+    return " and ".join(sorted(found, key=order.index)).replace("_", " ") or "nothing to score"

@@ -120,12 +120,14 @@ def _publications(s: _Stores) -> Iterator[str]:
 def _partition(s: _Stores, table: str, one: Publication) -> Iterator[str]:
     columns = ["entity", "ds", "version", "as_of"]
     batches = list(s.lake.scan(table, one.table_version, files=one.files, columns=columns))
-    rows = pa.Table.from_batches(batches) if batches else None
-    if rows is None or rows.num_rows != one.rows:
-        yield f"{table} {one.as_of} has {rows.num_rows if rows else 0} rows, {one.rows} were recorded"
+    found = sum(batch.num_rows for batch in batches)
+    if found != one.rows:
+        yield f"{table} {one.as_of} has {found} rows, {one.rows} were recorded"
+    if found != one.rows or not found:
         return
+    rows = pa.Table.from_batches(batches)
     counted = rows.group_by(["version", "as_of"]).aggregate([([], "count_all")]).to_pylist()
-    stamps = {(found["version"], found["as_of"]): found["count_all"] for found in counted}
+    stamps = {(part["version"], part["as_of"]): part["count_all"] for part in counted}
     recorded = one.versions or {str(one.version): one.rows}
     if stamps != {(int(number), one.as_of): n for number, n in recorded.items()}:
         yield f"{table} {one.as_of} is mixed: {sample(counted)}"

@@ -18,7 +18,7 @@ from perennial.monitoring import judge as rules
 from perennial.monitoring.degraded import carried
 from perennial.monitoring.measure import Logged
 from perennial.monitoring.measure import measure as figures
-from perennial.registry.tracking import flip, incumbent
+from perennial.registry.tracking import flip, loaded
 from perennial.rollout import judge_trial
 
 TRIALS: tuple[Role, ...] = ("canary", "shadow")
@@ -34,8 +34,8 @@ def measure(run: Run) -> Measurement:
     """
     snapshot = _snapshot(run)
     settings = run.cfg.monitor
-    canary = run.ledger.in_force(run.name, "canary", on=run.as_of)
-    champion = incumbent(run.ledger, run.workspace.store, run.name, on=run.as_of)
+    served, canary = _served(run)
+    champion = loaded(run.workspace.store, served) if served else None
     back = max(settings.window_days, settings.of + 10) + run.cfg.problem.reach()
     return figures(
         run.cfg,
@@ -62,7 +62,7 @@ def roll_out(run: Run) -> CanaryVerdict | None:
     for role in TRIALS:
         trial = run.ledger.in_force(run.name, role, on=run.as_of)
         since = run.ledger.trial_since(run.name, role)
-        if trial and since and since <= run.as_of:  # else it is over, and a later one is not this date's concern
+        if trial and since and since < run.as_of:  # else it is over, and one that has just begun has shown nothing
             verdict = _verdict(run, role, trial)
             if verdict.outcome != "continue":
                 run.ledger.conclude(
@@ -120,6 +120,19 @@ def trouble_of(run: Run, publication: Publication | None, trouble: str) -> str:
     return failed[-1] if failed else ""
 
 
+def _served(run: Run) -> tuple[ModelVersion | None, ModelVersion | None]:
+    """Return champion and canary of the run's date: those that its publication came from.
+
+    The roles themselves may have moved on since: by a verdict or a retrain of this date, whose process then died.
+    """
+    publication = run.ledger.publication(run.name, run.as_of)
+    champion = run.ledger.version(run.name, publication.version) if publication else None
+    if publication is None or champion is None:
+        return (run.ledger.in_force(run.name, on=run.as_of), run.ledger.in_force(run.name, "canary", on=run.as_of))
+    others = {int(n) for n in publication.versions} - {0, champion.version}
+    return champion, run.ledger.version(run.name, max(others)) if others else None
+
+
 def _verdict(run: Run, role: Role, trial: ModelVersion) -> CanaryVerdict:
     """Compare the trial with the champion on the rows that both forecast since the trial began."""
     since = run.ledger.trial_since(run.name, role) or trial.as_of
@@ -143,17 +156,22 @@ def _concluded(run: Run) -> CanaryVerdict | None:
         if change.role in TRIALS and change.version is None:
             promoted = any(one.role == "champion" and one.version == change.previous for one in of_date)
             outcome = "promote" if promoted else "revert"
-            return CanaryVerdict(outcome=outcome, reason=change.reason, days=0, ratio=float("nan"))  # type: ignore[arg-type]
+            reason = change.reason.removeprefix(f"{change.role} {change.previous}: ")
+            return CanaryVerdict(outcome=outcome, reason=reason, days=0, ratio=float("nan"))  # type: ignore[arg-type]
     return None
 
 
 def _wanted(run: Run, judged: Measurement) -> str:
-    """Return why a new model is wanted; nobody asks for one while another is on its way into force."""
-    trials = any(run.ledger.in_force(run.name, role, on=run.as_of) for role in TRIALS)
-    if trials or run.ledger.waiting(run.name):
+    """Return why a new model is wanted; nobody asks for one while another is on its way into force.
+
+    Versions of this date do not count where there are older ones: they are what this answer led to, before the
+    process died.
+    """
+    trials = [run.ledger.in_force(run.name, role, on=run.as_of) for role in TRIALS]
+    if any(one.as_of < run.as_of for one in (*trials, *run.ledger.waiting(run.name)) if one):
         return ""
     known = [one.as_of for one in run.ledger.versions(run.name) if one.as_of <= run.as_of]
-    trained = max(known, default=None)
+    trained = max((day for day in known if day < run.as_of), default=max(known, default=None))
     return policy.due(
         run.cfg.retrain, as_of=run.as_of, trained=trained, health=judged.health, new_rows=_landed_after(run, trained)
     )

@@ -117,7 +117,7 @@ def publish(run: Run, made: Forecasts, version: ModelVersion) -> Publication:
         version: The version in force, whoever made the rows.
 
     Raises:
-        TrainingError: There are no rows, or a prediction is not a finite number.
+        TrainingError: There are no rows though no day of this kind is idle, or a prediction is not a finite number.
     """
     rows = made.published
     _require_complete(run, rows)
@@ -136,8 +136,8 @@ def publish(run: Run, made: Forecasts, version: ModelVersion) -> Publication:
         table_version=appended.version,
         rows=rows.num_rows,
         entities=pc.count_distinct(rows[ENTITY]).as_py(),
-        first=pc.min(rows[TIME]).as_py(),
-        last=pc.max(rows[TIME]).as_py(),
+        first=pc.min(rows[TIME]).as_py() or run.as_of,
+        last=pc.max(rows[TIME]).as_py() or run.as_of,
         rungs=_counts(rows["rung"]),
         versions=_counts(rows["version"]),
         files=appended.files,
@@ -201,10 +201,10 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
 
 
 def _require_complete(run: Run, rows: pa.Table) -> None:
-    if rows.num_rows == 0:
+    if rows.num_rows == 0 and not run.cfg.problem.idle():
         raise TrainingError(
             f"{run.name} as of {run.as_of}: nothing to forecast; check the guards' min_entities, and that "
             "forecast.horizon reaches beyond forecast.closed_weekdays"
         )
-    if not pc.all(pc.is_finite(rows["y_hat"])).as_py():
+    if not pc.all(pc.is_finite(rows["y_hat"]), min_count=0).as_py():
         raise TrainingError(f"{run.name} as of {run.as_of}: a forecast is not a finite number; nothing was published")

@@ -1,6 +1,7 @@
 """Trials: which entities a canary serves, and when its matured predictions have shown enough."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
@@ -54,11 +55,12 @@ def judge_trial(trial: TestRows, champion: TestRows, settings: Rollout) -> Canar
         measured. A figure that is not finite never promotes.
     """
     mine, theirs = _errors(trial), _errors(champion)
-    keys = sorted(mine.keys() & theirs.keys())
+    keys = sorted(key for key in mine.keys() & theirs.keys() if len(mine[key]) == len(theirs[key]))
     days = len({day for _, day, _ in keys})
-    a, b = (np.array([errors[key] for key in keys]) for errors in (mine, theirs))
+    a, b = (np.array([sum(errors[key]) for key in keys]) for errors in (mine, theirs))
     ratio = float(a.sum() / b.sum()) if len(keys) and b.sum() > 0 else float("nan")
-    said = f"error {ratio:.3f} times the champion's on {len(keys):,} matured forecasts of {days} days"
+    rows = sum(len(mine[key]) for key in keys)
+    said = f"error {ratio:.3f} times the champion's on {rows:,} matured forecasts of {days} days"
     outcome = "continue"
     if days >= settings.min_days:
         low, high = _interval(a - settings.tolerance * b, [entity for entity, _, _ in keys], settings)
@@ -69,11 +71,13 @@ def judge_trial(trial: TestRows, champion: TestRows, settings: Rollout) -> Canar
     return CanaryVerdict(outcome=outcome, reason=f"{said} (tolerated: {settings.tolerance:g})", days=days, ratio=ratio)  # type: ignore[arg-type]
 
 
-def _errors(rows: TestRows) -> Mapping[tuple[str, int, int], float]:
-    """Return losses (of a forecast: absolute errors) by entity, target day and horizon."""
-    error = catalogue.losses(rows, SERVED)
-    names = rows.entities[rows.entity].tolist()
-    return dict(zip(zip(names, rows.day.tolist(), rows.horizon.tolist(), strict=True), error.tolist(), strict=True))
+def _errors(rows: TestRows) -> Mapping[tuple[str, int, int], list[float]]:
+    """Return losses (of a forecast: absolute errors) by entity, target day and horizon: of events, several of each."""
+    errors = defaultdict[tuple[str, int, int], list[float]](list)
+    names, losses = rows.entities[rows.entity].tolist(), catalogue.losses(rows, SERVED).tolist()
+    for name, day, horizon, loss in zip(names, rows.day.tolist(), rows.horizon.tolist(), losses, strict=True):
+        errors[name, day, horizon].append(loss)
+    return errors
 
 
 def _interval(difference: Values, entities: list[str], settings: Rollout) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from perennial.context import Run
 from perennial.contracts import Candidate, Evaluation, Incumbent, Prepared
+from perennial.evaluation import catalogue
 from perennial.kinds import kind
 
 log = logging.getLogger(__name__)
@@ -24,10 +25,12 @@ def evaluate(run: Run, data: Prepared, candidate: Candidate, current: Incumbent 
             models,
             threads=run.threads,
         )
+    usual = catalogue.usual(run.cfg.kind)
     contenders = dict.fromkeys(s.contender for s in scores.scores)
     log.info(
-        "%s test rows; wape %s",
+        "%s test rows; %s %s",
         f"{len(scores.rows.y):,}",
-        ", ".join(f"{name} {scores.value(name, 'wape'):.3f}" for name in contenders),
+        usual,
+        ", ".join(f"{name} {scores.value(name, usual):.3f}" for name in contenders),
     )
     return scores

@@ -22,7 +22,6 @@ import pytest
 from perennial.context import Workspace
 from perennial.reports.fleet import write_fleet
 from tests import shop
-from tests.unproven import UNPROVEN
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -33,7 +32,7 @@ START_S = 480
 RUN_S = 180
 """A run by the worker: its poll every 15 s, a cold start, a fit of a second."""
 
-pytestmark = [UNPROVEN, pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +150,7 @@ def test_a_person_retrains_from_the_form(running: Up, page: "Page") -> None:
     page.screenshot(path=PICTURES / "2-run.png")
     (artifact,) = [one for one in running.api("artifacts/filter", {}) if one["key"] == "shop-retrain"]
     page.goto(f"{running.prefect}/artifacts/artifact/{artifact['id']}")
-    page.get_by_text("champion").first.wait_for()
+    page.get_by_text("Version 1 is the first model in use").first.wait_for()
     page.screenshot(path=PICTURES / "3-artifact.png", full_page=True)
     place = Workspace.open("local", root=running.root)
     assert [version.as_of for version in place.ledger.versions("shop")] == [shop.AS_OF]

@@ -15,11 +15,9 @@ from perennial.errors import DataCheckFailed
 from perennial.invariants import check_invariants
 from perennial.simulate.anomalies import write
 from tests import shop
-from tests.unproven import UNPROVEN
 from tests.zygote import Zygote
 
 pytestmark = [
-    UNPROVEN,
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.usefixtures("prefect_server"),
@@ -89,6 +87,22 @@ def test_a_week_is_measured_once_verdicts_are_due(place: Workspace) -> None:
     measured = {one.as_of: one for one in place.ledger.measurements(NAME)}
     assert measured[AS_OF + timedelta(days=6)].matured == 0
     assert measured[AS_OF + timedelta(days=8)].matured > 0
+
+
+def test_a_day_without_transactions_is_published_as_such(place: Workspace) -> None:
+    """Nobody bought anything: no row, no fallback, no alarm, and the day after is as any other."""
+    from flows.day import day
+
+    path, quiet = place.root / DATA / "transactions.parquet", AS_OF + timedelta(days=1)
+    rows = pq.read_table(path)
+    pq.write_table(rows.filter(pc.not_equal(rows["date"], pa.scalar(quiet, pa.date32()))), path)
+    idle, busy = day(NAME, quiet + timedelta(days=1))
+    assert (idle.as_of, idle.rung, idle.findings) == (quiet, "nothing to score", 0)
+    assert (busy.as_of, busy.rung) == (quiet + timedelta(days=1), "champion")
+    done = place.ledger.publications(NAME)
+    assert (done[-2].rows, done[-2].first, done[-2].last) == (0, quiet, quiet)
+    assert done[-1].rows > 0
+    assert check_invariants(place.env) == ()
 
 
 def test_a_wrong_column_is_refused_and_nothing_is_published(place: Workspace) -> None:

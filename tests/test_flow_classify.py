@@ -8,10 +8,8 @@ import pytest
 from perennial.context import Workspace
 from perennial.invariants import check_invariants
 from tests import cards
-from tests.unproven import UNPROVEN
 
 pytestmark = [
-    UNPROVEN,
     pytest.mark.slow,
     pytest.mark.usefixtures("prefect_server"),
     pytest.mark.filterwarnings("default"),

@@ -23,7 +23,6 @@ from perennial.errors import Busy
 from perennial.invariants import check_invariants
 from tests import loop, pg, shop
 from tests.production import SHIPPED, Production, api, serve, wait_for
-from tests.unproven import UNPROVEN
 from tests.zygote import Zygote
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -177,7 +176,6 @@ def test_an_outage_of_s3_is_one_paragraph(production: Production, monkeypatch: p
     assert "Traceback" not in done.output
 
 
-@UNPROVEN
 def test_a_worker_runs_what_is_deployed(production: Production) -> None:
     """``deployments/prefect.yaml`` deploys as it is, and a worker that was started in a clone runs it."""
     for folder in ("flows", "tasks", "deployments"):

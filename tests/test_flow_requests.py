@@ -17,10 +17,8 @@ from perennial.errors import Refused
 from perennial.invariants import check_invariants
 from tests import shop
 from tests.production import api, wait_for
-from tests.unproven import UNPROVEN
 
 pytestmark = [
-    UNPROVEN,
     pytest.mark.slow,
     pytest.mark.usefixtures("prefect_server"),
     pytest.mark.filterwarnings("default"),

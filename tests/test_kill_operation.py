@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from difflib import unified_diff
 from pathlib import Path
+from pprint import pformat
 from typing import Any
 
 import pytest
@@ -14,18 +16,19 @@ from perennial.context import Workspace
 from perennial.contracts import to_json
 from perennial.invariants import check_invariants
 from tests import shop
-from tests.unproven import UNPROVEN
 from tests.webhook import Taken, taking
 from tests.zygote import Zygote
 
-pytestmark = [UNPROVEN, pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
 
 TRIAL, JUDGED = (shop.LATER + timedelta(days=n) for n in (1, 2))
 """The first date that a version on trial serves, and the one on which it has shown enough."""
 LENIENT = shop.PIPELINE.replace("ratio: 1.2", "ratio: 9").replace("last_value, ratio: 1.0", "last_value, ratio: 9")
 CRIPPLED = LENIENT.replace("max_iter: 15", "loss: squared_error, max_iter: 1, learning_rate: 0.01")
-CANARY = "rollout: {strategy: canary, share: 0.2, days: 1, min_days: 1, tolerance: 1.5}\nretrain: {policy: daily}\n"
+CANARY = "rollout: {strategy: canary, share: 0.2, days: 1, min_days: 1, tolerance: 1.2}\nretrain: {policy: daily}\n"
 WAITING = "rollout: {strategy: canary, approval: required}\nretrain: {policy: never}\n"
+LANDING = ("landing.", "ledger.landing", "ledger.snapshot", "mlflow.")
+"""Points of what a date shares with a retrain by hand, and of which ``test_kill.py`` kills that one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +82,18 @@ class World:
             "decisions": [ledger.decision(v.run_key) for v in ledger.versions("shop")],
             "roles": [(c.role, c.version, c.previous, c.as_of, c.reason) for c in ledger.role_history("shop")],
             "published": [(p.as_of, p.version, p.digest, p.versions, p.rungs) for p in ledger.publications("shop")],
-            "measured": [str(to_json(replace(m, cost={}))) for m in ledger.measurements("shop")],
+            "measured": [pformat(to_json(replace(m, cost={}))) for m in ledger.measurements("shop")],
             "alerts": ledger.alerts("shop"),
             "done": Counter(r.as_of for r in ledger.runs("shop") if r.flow == "day" and r.status == "succeeded"),
             "unsent": ledger.pending(),
             "aliases": shop.aliases(self.root),
         }
+
+
+def unlike(found: dict[str, Any], wanted: dict[str, Any], point: str) -> str:
+    """Return the lines in which two accounts of the facts differ; pytest shows the accounts cut off."""
+    both = [[line for fact in one.values() for line in pformat(fact, width=60).splitlines()] for one in (wanted, found)]
+    return "\n".join([f"killed at {point}", *unified_diff(*both, "wanted", "found", lineterm="", n=0)])
 
 
 def configure(root: Path, text: str) -> None:
@@ -128,10 +137,12 @@ def test_a_date_killed_anywhere_is_done_once(world: World) -> None:
     ]  # fmt: skip
     assert (wanted["unsent"], len(told)) == ((), 1)
     for name in names:
+        if name.startswith(LANDING):
+            continue
         world.back_to("revert")
         world.kill("day", name)
         world.do("day")
-        assert world.facts() == wanted, name
+        assert world.facts() == wanted, unlike(world.facts(), wanted, name)
         assert world.told == told * (2 if name == "alert.sent" else 1), name
         assert check_invariants(Workspace.open(root=world.root).env, deep=False) == (), name
 
@@ -147,7 +158,7 @@ def test_a_promotion_killed_between_verdict_and_flip_is_finished(world: World) -
         world.back_to("promote")
         world.kill("day", name)
         world.do("day")
-        assert world.facts() == wanted, name
+        assert world.facts() == wanted, unlike(world.facts(), wanted, name)
 
 
 def test_an_approval_or_rollback_that_was_killed_is_finished(world: World) -> None:
@@ -171,4 +182,4 @@ def test_an_approval_or_rollback_that_was_killed_is_finished(world: World) -> No
             if world.facts()["roles"] != wanted["roles"]:
                 world.do(flow)
             world.do("monitor")
-            assert world.facts() == wanted, (flow, name)
+            assert world.facts() == wanted, unlike(world.facts(), wanted, name)

@@ -148,3 +148,21 @@ def test_series_without_a_recent_sale_are_retired() -> None:
     )
     assert retired(panel, rows, 4).tolist() == [False, True, False, True, True]
     assert not retired(panel, rows, None).any()
+
+
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+def test_one_large_sale_among_idle_products_stays_finite(loss: str) -> None:
+    """Rows whose level is next to nothing and one sale of thousands: boosting must not overshoot, and still learn."""
+    X = np.asfortranarray(np.repeat(np.arange(50, dtype=np.float32), 40)[:, None])
+    y, level = np.full((2, len(X)), 20, dtype=np.float32)
+    y[1600:], level[1600:] = 1e-6 if loss == "gamma" else 0, 1e-4
+    y[1600] = 10_000
+    settings = ModelSettings(params={"loss": loss, "max_iter": 400, "min_samples_leaf": 40}, seed=1)
+    fitted = estimators.fit(settings, estimators.parameters(settings), X, y, threads=1, earlier=level)
+    mean = level * fitted.model.predict(X)
+    assert np.isfinite(mean).all()
+    assert mean[:1600] == pytest.approx(20, rel=0.1)
+    assert mean[1600:1640] == pytest.approx(250, rel=0.1)
+    assert mean[1640:].max() < 0.01
+    assert type(fitted.model._loss).__module__ == "sklearn._loss.loss"
+    assert fitted.model.loss == loss

@@ -21,7 +21,6 @@ from perennial.privacy import KEY_FILE, pseudonyms
 from perennial.sources import read
 from perennial.sources.pseudonyms import DIGITS, Pseudonyms
 from tests import shop
-from tests.unproven import UNPROVEN
 
 CANARY = "CANARY-JANE-DOE"
 HIDDEN = Pseudonyms(columns=frozenset({"entity", "patient"}), key=b"a key of this test alone")
@@ -116,7 +115,6 @@ def test_a_prediction_is_found_again_through_the_key(tmp_path: Path, monkeypatch
     assert CliRunner().invoke(app, ["pseudonym", "shop"], input="jane\n").exit_code == 1
 
 
-@UNPROVEN
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.filterwarnings("default")

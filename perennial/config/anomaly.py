@@ -56,6 +56,10 @@ class Anomaly(KindSettings):
         """Return False: an event counts before anybody has looked at it, and most are never looked at."""
         return False
 
+    def idle(self) -> bool:
+        """Return True: on a day without an event there is nothing to score."""
+        return True
+
     def reach(self) -> int:
         """Return the days after which investigators have decided."""
         return self.label_delay_days

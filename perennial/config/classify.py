@@ -149,6 +149,10 @@ class Classify(KindSettings):
         named = {*self.features.categories} | asked | {unit.column for unit in self.features.units}
         return tuple(sorted(named | ({self.unit} if self.unit else set())))
 
+    def idle(self) -> bool:
+        """Return True: on a day without an event there is nothing to score."""
+        return True
+
     def reach(self) -> int:
         """Return after how many days the label of a scored event should have arrived."""
         return self.label_delay_days + 1

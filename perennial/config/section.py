@@ -27,6 +27,10 @@ class KindSettings(Section):
         """Return the weekdays on which nothing is expected to happen."""
         return ()
 
+    def idle(self) -> bool:
+        """Return whether a day may have nothing to predict, which is then published as such."""
+        return False
+
     def labelled(self) -> bool:
         """Return whether a row without a target says nothing about whether data arrived."""
         return True

@@ -171,10 +171,12 @@ def moved(rows: pa.Table, cfg: Pipeline, as_of: date) -> pa.Table:
 
 
 def units(data: EventTable, cfg: Pipeline, as_of: date) -> pa.Table:
-    """Return each event with the peer or group that a cohort is made of."""
-    known = _between(data, date(1970, 1, 1), as_of)
-    unit = data.groups.take(pa.array(data.events.group[known]))
-    return pa.table({ENTITY: data.names.filter(pa.array(known)), "unit": unit, "size": np.ones(int(known.sum()))})
+    """Return each event, the group that a cohort is made of as ``unit``, and as ``size`` whether it was known then.
+
+    Later events are there too: a cohort is made of groups, and theirs must be found in it.
+    """
+    size = _between(data, date(1970, 1, 1), as_of).astype(np.float64)
+    return pa.table({ENTITY: data.names, "unit": data.groups.take(pa.array(data.events.group)), "size": size})
 
 
 def _judged(data: EventTable, split: Split, cfg: Pipeline, models: Mapping[str, EventScorer]) -> TestRows:

@@ -190,8 +190,16 @@ def _hist_gradient_boosting(
 ) -> Stage:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
+    from perennial.models.damped import LOSSES
+
     del threads  # taken from the OpenMP limit
-    model = HistGradientBoostingRegressor(**params, random_state=seed).fit(X, y, sample_weight=weight)
+    loss = params["loss"]
+    model = HistGradientBoostingRegressor(**params, random_state=seed)
+    if loss in LOSSES:
+        model.set_params(loss=LOSSES[loss](sample_weight=weight))
+    model.fit(X, y, sample_weight=weight)
+    model.set_params(loss=loss)
+    model._loss = model._get_loss(weight)  # the plain one: the model is to be read without this project
     model._bin_mapper.n_threads = None  # how many were free at the fit is no part of the model's bytes
     gains = np.zeros(X.shape[1])
     for (tree,) in model._predictors:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perennial.config.models import S3Settings
-from perennial.contracts import Incumbent, ModelBlob, Role
+from perennial.contracts import Incumbent, ModelBlob, ModelVersion, Role
 from perennial.durable import write_atomically
 from perennial.errors import ConfigError, IntegrityError, RegistryError
 from perennial.registry.canonical import loads
@@ -106,6 +106,13 @@ def incumbent(
         IntegrityError: The stored bytes are not those that were judged.
     """
     version = ledger.in_force(model, role, on)
-    if version is None:
-        return None
+    return loaded(store, version) if version else None
+
+
+def loaded(store: ModelStore, version: ModelVersion) -> Incumbent:
+    """Load a version's model by digest.
+
+    Raises:
+        IntegrityError: The stored bytes are not those that were judged.
+    """
     return Incumbent(version=version, model=loads(store.get(version.digest), version.digest))

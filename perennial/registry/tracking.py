@@ -23,11 +23,12 @@ from perennial.faults import PlantedFault, fault_point
 from perennial.ledger.lock import file_lock
 from perennial.registry.canonical import dumps, loads
 from perennial.registry.entries import KEY, TEXT, Registration, example, flat_metrics, mlflow_name, tags
-from perennial.registry.modelstore import ModelStore, incumbent
+from perennial.registry.modelstore import ModelStore, incumbent, loaded
 from perennial.registry.projection import answers, flip, reconcile
 
 __all__ = [
-    "ModelStore", "Registration", "Registry", "dumps", "flat_metrics", "flip", "incumbent", "loads", "reconcile"
+    "ModelStore", "Registration", "Registry", "dumps", "flat_metrics", "flip", "incumbent", "loaded", "loads",
+    "reconcile",
 ]  # fmt: skip
 
 REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops", "numba", "pyarrow", "pydantic")
