@@ -29,10 +29,20 @@ def models(rows: Sequence[PipelineOverview]) -> Iterable[Any]:
     table = Table(box=None, pad_edge=True, collapse_padding=True)
     for name, justify in COLUMNS:
         table.add_column(name, justify=justify, overflow="fold", no_wrap=name != "model")  # type: ignore[arg-type]
-    for one in rows:
+    idle = [one.model for one in rows if _untrained(one)]
+    begun = [one for one in rows if one.model not in idle]
+    for one in begun:
         table.add_row(*_cells(one))
-    yield table
-    yield from _below(rows)
+    if begun:
+        yield table
+        yield from _below(begun)
+    if idle:
+        yield Text("  untrained", style="dim").append(f" {', '.join(idle)}: `perennial run PIPELINE`", style="default")
+
+
+def _untrained(one: PipelineOverview) -> bool:
+    """Return whether there is nothing to show of a pipeline but its configuration."""
+    return one.decision == "none" and one.published is None and not (one.broken or one.trouble or one.alerts)
 
 
 def _cells(one: PipelineOverview) -> tuple[Any, ...]:
