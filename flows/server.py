@@ -102,7 +102,7 @@ def running(home: Path) -> Server | None:
         found = Server(**json.loads(_state(home).read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return found if alive(found.pid) and _healthy(found.url, tries=3) else None
+    return found if alive(found.pid) and _healthy(found.url, home, tries=3) else None
 
 
 def stop(home: Path) -> bool:
@@ -140,9 +140,9 @@ def flush_logs() -> None:
         handlers.APILogHandler().flush()
 
 
-def launch(home: Path) -> "tuple[subprocess.Popen[bytes], Server]":
+def launch(home: Path, preferred: int) -> "tuple[subprocess.Popen[bytes], Server]":
     """Start a server in a session of its own; it does not answer yet."""
-    port = free_port(PORT)
+    port = free_port(preferred)
     folder = home / "prefect"
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
@@ -159,22 +159,26 @@ def settle(home: Path, process: "subprocess.Popen[bytes]", server: Server) -> Se
     """Wait until a launched server answers, and let others find it.
 
     Raises:
-        ServerError: It ended, or did not answer for too long.
+        ServerError: It ended, for example since another one took its port meanwhile, or did not answer for too long.
     """
     deadline = time.monotonic() + START_SECONDS
-    while not _healthy(server.url):
+    while not _healthy(server.url, home):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             log = home / "prefect" / "server.log"
-            raise ServerError(f"no Prefect server came up within {START_SECONDS:.0f} s; see {log}")
+            raise ServerError(f"no Prefect server came up at {server.url}; see {log} and run again")
         time.sleep(0.1)
     _write(_state(home), json.dumps(asdict(replace(server, started=False))))
     return server
 
 
 def _start(home: Path) -> Server:
-    process, launched = launch(home)
-    server = settle(home, process, launched)
+    try:
+        process, launched = launch(home, PORT)
+        server = settle(home, process, launched)
+    except ServerError:  # another project's server was quicker at the usual port
+        process, launched = launch(home, 0)
+        server = settle(home, process, launched)
     # The child outlives this process on purpose; without this, Python warns that nobody waits for it.
     process.returncode = 0
     return server
@@ -203,12 +207,13 @@ def free_port(preferred: int) -> int:
     raise ServerError(f"no free port on {HOST}")
 
 
-def _healthy(url: str, tries: int = 1) -> bool:
+def _healthy(url: str, home: Path, tries: int = 1) -> bool:
+    """Return whether the server of this home folder answers; that of another project may have the port by now."""
     for attempt in range(tries):
         try:
-            with urllib.request.urlopen(f"{url}/health", timeout=2.0) as answer:
-                return bool(answer.status == 200)
-        except OSError:
+            with urllib.request.urlopen(f"{url}/admin/settings", timeout=2.0) as answer:
+                return Path(json.load(answer)["home"]) == (home / "prefect").resolve()
+        except (OSError, ValueError, LookupError, TypeError):
             if attempt + 1 < tries:
                 time.sleep(0.5)
     return False

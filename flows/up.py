@@ -113,7 +113,7 @@ def _server(workspace: "Workspace", services: Services, say: Callable[[str], Non
             return found
         say("Starting a Prefect server (the first time takes up to a minute) ...")
         with services.starting():
-            process, launched = server.launch(home)
+            process, launched = server.launch(home, server.PORT)
             services.add("the Prefect server", process, home / "prefect" / "server.log")
         return server.settle(home, process, launched)
 

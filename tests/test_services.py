@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,24 @@ def test_a_port_in_use_is_left_to_whom_it_belongs() -> None:
         taken.bind((server.HOST, 0))
         taken.listen()
         assert server.free_port(taken.getsockname()[1]) != taken.getsockname()[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_two_projects_that_start_at_once_have_servers_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both find the usual port free; the one that comes second does not take the other's server for its own."""
+    monkeypatch.setattr(server, "PORT", server.free_port(0))
+    for name, value in server.settings(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    homes = (tmp_path / "one", tmp_path / "two")
+    try:
+        with ThreadPoolExecutor() as pool:
+            urls = [found.url for found in pool.map(server._start, homes)]
+        assert len(set(urls)) == 2
+        assert [found.url for home in homes if (found := server.running(home))] == urls
+    finally:
+        assert [server.stop(home) for home in homes] == [True, True]
+    assert [server.running(home) for home in homes] == [None, None]
