@@ -14,7 +14,7 @@ from perennial.contracts import Check, Publication, RoleChange, RunRecord, Score
 
 METRICS = ("wape", "mase", "rmsse", "wrmsse", "bias", "instability")
 """Of a forecast's metrics, those that a terminal has room for."""
-COLUMNS = 7
+COLUMNS = 5
 """Metrics of any other kind that are shown, as they come in its catalogue."""
 OUTCOMES = {"promoted": "green", "kept champion": "yellow", "not promoted": "yellow", "already done": "cyan"}
 OUTCOMES |= {"canary": "green", "shadow": "green", "awaiting approval": "yellow"}
@@ -60,7 +60,7 @@ def publication(done: Publication, lake: str) -> Iterable[Any]:
     """Show what was published, or that it had been before."""
     verb = "Published" if done.fresh else "Already published, nothing to do"
     yield Text(f"{verb}: ", style="bold green" if done.fresh else "bold cyan").append(
-        f"{done.rows:,} forecasts of {done.entities:,} entities for {done.first} to {done.last}", style="default"
+        f"{done.rows:,} predictions for {done.entities:,} entities, {done.first} to {done.last}", style="default"
     )
     rungs = ", ".join(f"{name} {rows:,}" for name, rows in done.rungs.items())
     yield f"  by {done.pipeline} version {done.version}; rows by rung: {rungs}"

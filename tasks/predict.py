@@ -25,5 +25,5 @@ def predict(run: Run, snapshot: Snapshot, versions: Serving) -> Forecasts:
         data = kind(run.cfg.kind).load(run.cfg, snapshot, lambda table: intake.read(run, table, snapshot))
     with run.stage("predict"):
         made = publishing.compose(run, versions, data)
-    log.info("%s forecasts by version %d", f"{made.published.num_rows:,}", versions.champion.version.version)
+    log.info("%s predictions by version %d", f"{made.published.num_rows:,}", versions.champion.version.version)
     return made

@@ -98,6 +98,12 @@ def test_nothing_there_names_what_is(tmp_path: Path) -> None:
         inventory(table("data/sale.parquet"), ENV, base=tmp_path)
 
 
+def test_a_simulated_world_that_is_not_there_names_the_command(tmp_path: Path) -> None:
+    """What is shipped without its data says how to make it."""
+    with pytest.raises(SourceError, match=r"; `perennial simulate fraud` writes it$"):
+        inventory(table("data/simulated/fraud/transactions"), ENV, base=tmp_path)
+
+
 def test_a_file_that_changes_after_listing_is_not_staged(tmp_path: Path) -> None:
     """Size and time of change must still be those that were listed."""
     path = save(tmp_path / "data/sales.parquet", SALES)

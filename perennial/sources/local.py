@@ -76,6 +76,9 @@ def _candidates(path: Path, source: FileSource) -> Iterable[Path]:
 
 
 def _nearby(path: Path) -> str:
+    before, _, world = path.as_posix().partition("/data/simulated/")
+    if world and before:
+        return f"; `perennial simulate {world.partition('/')[0]}` writes it"
     if not path.parent.is_dir():
         return f"; the folder {path.parent} does not exist"
     names = sorted(p.name for p in path.parent.iterdir())
