@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.begin import Wish, begin
-from flows.begin import lines as shown
 from flows.shell import AsJson, Env, open_workspace, put, run_flow, say, show, silent
 
 if TYPE_CHECKING:
+    from flows.begin import Wish
     from perennial.profiling.meaning import Guess
 
 app = typer.Typer()
@@ -66,6 +65,7 @@ def init(
 
     What is not sure is asked on a terminal; elsewhere the best guess is taken. Nothing is overwritten without --force.
     """
+    from flows.begin import Wish
     from perennial.profiling.meaning import Answers
 
     columns = tuple(entity) if entity else None
@@ -82,8 +82,10 @@ def init(
     _begin(wish, train=not (no_run or data_only), env=env, as_json=as_json)
 
 
-def _begin(wish: Wish, *, train: bool, env: str | None, as_json: bool) -> None:
+def _begin(wish: "Wish", *, train: bool, env: str | None, as_json: bool) -> None:
     from flows import present
+    from flows.begin import begin
+    from flows.begin import lines as shown
     from perennial.contracts import to_json
 
     line = silent if as_json else put

@@ -22,7 +22,10 @@ DOORS = {
     "apprise": {"perennial/alerts.py"},
 }
 """Each SDK and the only places that may import it."""
-HEAVY = {"great_expectations", "mlflow", "skops", "sklearn", "lightgbm", "numba", "boto3", "deltalake", "prefect"}
+HEAVY = {
+    *("great_expectations", "mlflow", "skops", "sklearn", "lightgbm", "numba", "boto3", "deltalake", "prefect"),
+    *("pandas", "sqlalchemy", "pyarrow", "numpy"),
+}
 """Not loaded by asking for help."""
 FILES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
