@@ -86,12 +86,6 @@ bench-recommend: $(VENV)/.installed  ## lists against what was rated next, Movie
 bench-stream: $(VENV)/.installed  ## seconds from the batch that proves degradation to the alert
 	@$(BIN)/python -m benchmarks.stream
 
-bench-fraud: $(VENV)/.installed  ## fraud detection against the published figures: DATA=folder
-	@$(BIN)/python -m benchmarks.fraud --data $(DATA)
-
-soak: $(VENV)/.installed  ## 45 business dates in a row, with a break, late and missing data, an outage and a bad challenger
-	@$(BIN)/python -W ignore -m benchmarks.soak
-
 bench-replenish: $(VENV)/.installed  ## order policies on held-out sales; REPLENISH="--data ../shared/data/m5" for M5
 	@$(BIN)/python -m benchmarks.replenish $(REPLENISH)
 
