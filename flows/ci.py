@@ -25,10 +25,12 @@ from typing import Any
 from flows import server
 from perennial.changes import EXCUSABLE, LIBRARY, Change, Outcome, Revision, Status, Trial, compare, describe
 from perennial.config.files import scratch_environment
+from perennial.config.validation import validate
 from perennial.config.yamlsafe import nearest
 from perennial.context import Workspace
 from perennial.contracts import Score, Verdict
 from perennial.errors import ConfigError, PerennialError
+from perennial.privacy import KEY_FILE
 from perennial.revisions import check_out, commit_of, enthrone
 
 INSTALLED = Path(__file__).resolve().parent.parent
@@ -140,7 +142,11 @@ def _trial(
     start = time.perf_counter()
     folder = before.parent / "runs" / change.pipeline
     old, new = (_side(name, folder, where, request, root) for name, where in (("base", before), ("change", root)))
-    day = request.as_of or new.workspace().business_date(new.workspace().pipeline(change.pipeline).config)
+    try:
+        config = validate(new.workspace(), change.pipeline).config  # costs seconds, where a training costs minutes
+    except ConfigError as error:
+        return Trial(change=change, status="invalid", note=str(error).replace(f"{root}/", ""))
+    day = request.as_of or new.workspace().business_date(config)
     note = f"No base to compare with. {change.trouble}" if change.kind == "new" else ""
     base = None
     if change.kind == "changed":
@@ -182,7 +188,8 @@ def _run(side: _Side, pipeline: str, day: date) -> _Ran:
         check=False,
     )
     if done.returncode:
-        return _Ran(error=_complaint(done.stderr) or f"the run ended with exit code {done.returncode}")
+        error = _complaint(done.stderr.replace(f"{side.root}/", ""))
+        return _Ran(error=error or f"the run ended with exit code {done.returncode}")
     return _Ran(record=json.loads(done.stdout))
 
 
@@ -203,6 +210,8 @@ def _enthroned(base: _Ran, old: _Side, new: _Side, day: date, commit: str) -> st
     """Put the base's model in force where the candidate will be trained; return what a reader should know of it."""
     if base.record is None:
         return f"The base's model could not be trained: {base.error}"
+    if (old.home / KEY_FILE).exists():  # one and the same person on both sides
+        shutil.copy(old.home / KEY_FILE, new.home)
     (blob,) = (old.home / "models").rglob("*.skops")
     record = base.record
     enthrone(new.workspace(), record["pipeline"], blob, record["run_key"], day, commit)

@@ -186,7 +186,7 @@ def ci(
     from flows import ci as change
     from perennial.context import project_root
     from perennial.durable import write_atomically
-    from perennial.reports.pullrequest import render_change
+    from perennial.reports.pullrequest import headline, render_change
 
     with in_a_paragraph():
         request = change.Request(
@@ -201,6 +201,7 @@ def ci(
         text = render_change(outcome)
         if out:
             write_atomically(out, text.encode(), mode=0o644)
+            say(f"{headline(outcome.pipelines).capitalize()}; see {out}")
         if as_json:
             show(outcome, as_json, lambda: ())
         elif not out:

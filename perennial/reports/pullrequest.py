@@ -1,13 +1,16 @@
 """The verdict on a change, in the Markdown of a pull request: what changed, what was retrained, how it did."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from perennial.changes import Outcome, Status, Trial
 from perennial.contracts import Score, Verdict
-from perennial.reports.text import NONE, figure, markdown, seconds, share
+from perennial.reports.scoreboard import difference
+from perennial.reports.text import NONE, figure, markdown, seconds
 from perennial.reports.words import metric_words
 
 _NAMES = {"candidate": "this change", "champion": "base"}
+_UNTRIED: tuple[Status, ...] = ("unchanged", "removed")
 _MEANING: dict[Status, str] = {
     "unchanged": "same settings, checks, code and lock file: not trained",
     "removed": "no longer a pipeline: not trained",
@@ -21,32 +24,48 @@ _MEANING: dict[Status, str] = {
 
 
 def render_change(outcome: Outcome) -> str:
-    """Return the verdict as Markdown: a headline, a table of all pipelines, a section for each that changed."""
-    return "\n".join((*_head(outcome), *(line for one in outcome.pipelines for line in _section(one)))) + "\n"
+    """Return the verdict as Markdown: a headline, a table of all pipelines, a section for each that changed.
+
+    What is refused comes first, since that is what a reader looks for among pipelines that passed.
+    """
+    ordered = sorted(outcome.pipelines, key=lambda one: (not one.fails, one.status in _UNTRIED))
+    return "\n".join((*_head(outcome, ordered), *(line for one in ordered for line in _section(one)))) + "\n"
 
 
-def _head(outcome: Outcome) -> Iterator[str]:
-    failing = [one.change.pipeline for one in outcome.pipelines if one.fails]
-    tried = [one for one in outcome.pipelines if one.status not in ("unchanged", "removed")]
-    if failing:
-        said = f"refused: {', '.join(markdown(name) for name in failing)}"
-    else:
-        said = f"passed: {len(tried)} checked" if tried else "passed: nothing to retrain"
-    yield f"## Perennial: {said}"
+def _head(outcome: Outcome, ordered: Sequence[Trial]) -> Iterator[str]:
+    yield f"## Models: {headline(ordered)}"
     yield ""
-    yield (
-        f"Compared with {markdown(outcome.base)} (commit {outcome.commit[:12]}). Base and change were trained in a "
-        "scratch workspace on the same data and date; nothing that is in force was touched."
-    )
+    yield f"Compared with {markdown(outcome.base)} (commit {outcome.commit[:12]}). {_how(ordered)}"
     yield ""
+    if not ordered:
+        return
     yield "| Pipeline | Verdict | Gates passed | What changed |"
     yield "|---|---|---:|---|"
-    for one in outcome.pipelines:
+    for one in ordered:
         passed = sum(v.passed for v in one.verdicts)
         gates = f"{passed} of {len(one.verdicts)}" if one.verdicts else NONE
-        reasons = "; ".join(map(markdown, one.change.reasons[:3])) + ("; ..." if len(one.change.reasons) > 3 else "")
+        reasons = "; ".join(map(_prose, one.change.reasons[:3])) + ("; ..." if len(one.change.reasons) > 3 else "")
         yield f"| {markdown(one.change.pipeline)} | {_mark(one)} | {gates} | {reasons or NONE} |"
     yield ""
+
+
+def headline(trials: Sequence[Trial]) -> str:
+    """Return the verdict in a line, for example ``refused because of demand``."""
+    failing = [markdown(one.change.pipeline) for one in trials if one.fails]
+    if failing:
+        return f"refused because of {', '.join(failing)}"
+    tried = sum(one.status not in _UNTRIED for one in trials)
+    return f"passed, {tried} of {len(trials)} pipelines checked" if tried else "passed, nothing to retrain"
+
+
+def _how(trials: Sequence[Trial]) -> str:
+    """Say how the figures came about; nothing is claimed where nothing was trained."""
+    if not any(one.verdicts for one in trials):
+        return "No model was judged, and nothing that is in force was touched."
+    return (
+        "Base and change were trained in a scratch workspace on the same data and date; nothing that is in force was "
+        "touched. The champion of a gate is the base's model."
+    )
 
 
 def _mark(one: Trial) -> str:
@@ -56,7 +75,7 @@ def _mark(one: Trial) -> str:
 
 
 def _section(one: Trial) -> Iterator[str]:
-    if one.status in ("unchanged", "removed"):
+    if one.status in _UNTRIED:
         return
     yield f"### {markdown(one.change.pipeline)}: {_mark(one)}"
     yield ""
@@ -64,14 +83,26 @@ def _section(one: Trial) -> Iterator[str]:
     took = f", {seconds(one.seconds)}" if one.seconds else ""
     yield f"{_MEANING[one.status].capitalize()}{when}{took}."
     yield ""
-    for reason in one.change.reasons:
-        yield f"- {markdown(reason)}"
-    if one.note:
-        yield ""
-        yield from (f"> {markdown(line)}" for line in one.note.splitlines())
-    yield ""
+    yield from _blocks([f"- {_prose(reason)}" for reason in one.change.reasons], _quoted(one.note))
     yield from _gates(one.verdicts)
     yield from _errors(one.scores)
+
+
+def _blocks(*blocks: Sequence[str]) -> Iterator[str]:
+    """Yield blocks of lines with an empty one after each; what is empty is left out."""
+    for block in filter(None, blocks):
+        yield from block
+        yield ""
+
+
+def _quoted(note: str) -> list[str]:
+    """Quote what a run ended with; indented lines are points of a list, or Markdown would run them together."""
+    return [f"> {'- ' if line.startswith(' ') else ''}{markdown(line.strip())}" for line in note.splitlines()]
+
+
+def _prose(text: str) -> str:
+    """Escape text and show its arrows and bounds as signs, which need no escape and also read well in a plain log."""
+    return markdown(text).replace("-&gt;", "→").replace("&lt;=", "≤").replace("&gt;=", "≥")
 
 
 def _gates(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -81,8 +112,8 @@ def _gates(verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield "| Gate | Verdict | Figures |"
     yield "|---|---|---|"
     for one in sorted(verdicts, key=lambda v: v.passed):
-        where = f" ({markdown(one.key)})" if one.key else ""
-        yield f"| {markdown(one.gate)}{where} | {'pass' if one.passed else '**FAIL**'} | {markdown(one.reason)} |"
+        where = f" ({markdown(one.key)})" if one.key and one.key not in one.gate else ""
+        yield f"| {markdown(one.gate)}{where} | {'pass' if one.passed else '**FAIL**'} | {_prose(one.reason)} |"
     yield ""
 
 
@@ -92,15 +123,15 @@ def _errors(scores: Sequence[Score]) -> Iterator[str]:
         rows = [s for s in scores if (s.part, s.key) == (part, key)]
         contenders = sorted(dict.fromkeys(s.contender for s in rows), key=_order)
         count = max((s.rows for s in rows), default=0)
-        where = f"the evaluation set {markdown(key)}" if key else "all test rows"
+        where = f"the evaluation set {markdown(key.removeprefix('set='))}" if key else "all test rows"
         yield f"Errors on {where} ({count:,}); lower is better:"
         yield ""
         yield "| | " + " | ".join([*(markdown(_NAMES.get(c, c)) for c in contenders), "change from base"]) + " |"
         yield "|---|" + "---:|" * (len(contenders) + 1)
-        for metric in dict.fromkeys(s.metric for s in rows):
+        for metric in dict.fromkeys(s.metric for s in rows if math.isfinite(s.value)):
             values = {s.contender: s.value for s in rows if s.metric == metric}
             shown = [figure(values.get(c, float("nan")), metric) for c in contenders]
-            yield f"| {_title(metric)} | {' | '.join(shown)} | {_step(values)} |"
+            yield f"| {_title(metric)} | {' | '.join(shown)} | {_step(values, metric)} |"
         yield ""
 
 
@@ -113,6 +144,6 @@ def _title(metric: str) -> str:
     return markdown(f"{words.label} ({words.short or metric})")
 
 
-def _step(values: dict[str, float]) -> str:
-    base, new = values.get("champion", float("nan")), values.get("candidate", float("nan"))
-    return share(new / base - 1, sign=True) if base > 0 else NONE
+def _step(values: dict[str, float], metric: str) -> str:
+    """Return how far the change is from the base, in points for figures near zero."""
+    return difference(values.get("candidate", math.nan), values.get("champion", math.nan), metric).text
