@@ -1,5 +1,7 @@
 """One business date after another: score or fall back, monitor, retrain if it is wanted. What the schedule runs."""
 
+from datetime import date
+
 from prefect import flow
 from prefect.states import Completed, State
 
@@ -8,8 +10,9 @@ from flows.retrain import retrain
 from flows.score import score
 from perennial.config.choices import Day, EnvironmentChoice, PipelineChoice
 from perennial.context import open_run
-from perennial.contracts import RunRecord
+from perennial.contracts import Publication, RunRecord
 from perennial.daily import DayRecord
+from perennial.errors import Fenced
 from tasks import agenda, attempt, close, deliver, failure, late, run_name, wants_retrain
 
 
@@ -37,8 +40,10 @@ def day(pipeline: PipelineChoice, as_of: Day = None, environment: EnvironmentCho
             retrained = retrain(pipeline, today, environment)
         scored = attempt(score.with_options(timeout_seconds=plan.timeout_s), pipeline, today, environment)
         scoring, retraining = failure(scored), ""
-        with open_run("deliver", pipeline, today, environment=environment, overtake=bool(scoring)) as run:
-            publication = deliver(run, scoring)
+        try:
+            publication = delivered(pipeline, today, environment, scoring)
+        except Fenced:  # by a rollback or an approval, which is done by now
+            publication = delivered(pipeline, today, environment, scoring)
         monitoring = failure(attempt(monitor, pipeline, today, environment, scoring))
         if wants_retrain(pipeline, today, environment):
             trained = attempt(retrain, pipeline, today, environment)
@@ -47,3 +52,10 @@ def day(pipeline: PipelineChoice, as_of: Day = None, environment: EnvironmentCho
         with open_run("day", pipeline, today, environment=environment) as run:
             done.append(close(run, publication, retrained, scoring, monitoring, retraining))
     return Completed(name="Delivered" if done else "Already done", message=f"{len(done)} dates", data=done)
+
+
+def delivered(pipeline: str, today: date, environment: str | None, scoring: str) -> Publication:
+    """Return the date's publication, whatever became of its scoring."""
+    with open_run("deliver", pipeline, today, environment=environment, overtake=bool(scoring)) as run:
+        done: Publication = deliver(run, scoring)
+    return done

@@ -14,7 +14,7 @@ from perennial import intake
 from perennial.arrow import with_values
 from perennial.context import Run
 from perennial.contracts import NOBODY, Forecasts, ModelVersion, Publication, Rung, Snapshot
-from perennial.errors import PerennialError, Refused, TrainingError
+from perennial.errors import Fenced, PerennialError, Refused, TrainingError
 from perennial.kinds import kind
 from perennial.publishing import publish, stamp, whole
 from perennial.registry.tracking import incumbent
@@ -34,6 +34,7 @@ def deliver(run: Run, trouble: str) -> Publication:
 
     Raises:
         Refused: No version is in force as of the date, the ladder is switched off, or every rung failed.
+        Fenced: Another run has taken over.
     """
     done = run.ledger.publication(run.name, run.as_of)
     if done:
@@ -46,7 +47,11 @@ def deliver(run: Run, trouble: str) -> Publication:
     for rung, make in _ladder(version).items():
         try:
             rows = pa.concat_tables(make(run))
+            if not rows.num_rows:  # of events that were never scored, which is not a day without events
+                raise TrainingError("it has nothing to say of this date")
             return publish(run, Forecasts(published=rows), version)
+        except Fenced:  # a rollback took over: the next rung could not write either
+            raise
         except RECOVERABLE as error:
             log.warning("rung %s failed: %s", rung, error)
             reasons.append(f"{rung}: {type(error).__name__}: {error}")

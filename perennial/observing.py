@@ -111,7 +111,7 @@ def trouble_of(run: Run, publication: Publication | None, trouble: str) -> str:
 
     A date that is published by the champion was scored, whoever else tried in vain.
     """
-    if publication and all(rung in rules.ON_TOP for rung in publication.rungs):
+    if publication and publication.rungs and all(rung in rules.ON_TOP for rung in publication.rungs):
         return ""
     if trouble or publication is None:
         return trouble
@@ -130,7 +130,8 @@ def _served(run: Run) -> tuple[ModelVersion | None, ModelVersion | None]:
     if publication is None or champion is None:
         return (run.ledger.in_force(run.name, on=run.as_of), run.ledger.in_force(run.name, "canary", on=run.as_of))
     others = {int(n) for n in publication.versions} - {0, champion.version}
-    return champion, run.ledger.version(run.name, max(others)) if others else None
+    tried = "challenger" in publication.rungs and others  # else they are of an earlier date that was moved on
+    return champion, run.ledger.version(run.name, max(others)) if tried else None
 
 
 def _verdict(run: Run, role: Role, trial: ModelVersion) -> CanaryVerdict:
@@ -138,6 +139,8 @@ def _verdict(run: Run, role: Role, trial: ModelVersion) -> CanaryVerdict:
     since = run.ledger.trial_since(run.name, role) or trial.as_of
     published, beside = publishing.published_rows(run, since), publishing.rows_beside(run, since)
     both = pa.concat_tables([published, beside])
+    tried = pc.unique(both.filter(pc.equal(both["version"], trial.version))["as_of"])
+    both = both.filter(pc.is_in(both["as_of"], value_set=tried))  # dates on which both had their say
     data = _load(run, _snapshot(run))
     mine, other = (
         kind(run.cfg.kind).mature(data, run.cfg, rows)
@@ -186,7 +189,7 @@ def _snapshot(run: Run) -> Snapshot:
     found = [one for one in run.ledger.snapshots(run.name) if one.as_of <= run.as_of]
     if not found:
         raise Refused(f"nothing of {run.name} was landed up to {run.as_of}; run `perennial day {run.name}` first")
-    return max(found, key=lambda one: one.as_of)
+    return max(reversed(found), key=lambda one: one.as_of)  # of several of a date, the last one pinned
 
 
 def _load(run: Run, snapshot: Snapshot, as_of: date | None = None) -> Any:
@@ -199,9 +202,10 @@ def _logged(run: Run, champion: ModelVersion | None) -> Logged | None:
     """Return the newest input logged on an earlier date by the version in force: others have other features."""
     for one in reversed(run.ledger.publications(run.name)):
         if champion and one.as_of < run.as_of and one.version == champion.version:
-            inputs, snapshot = publishing.logged_inputs(run, one), run.ledger.snapshot(run.name, one.as_of)
-            if inputs is not None and snapshot is not None:
-                return Logged(as_of=one.as_of, inputs=inputs, data=_load(run, snapshot, one.as_of))
+            inputs = publishing.logged_inputs(run, one)
+            pinned = [snapshot for snapshot in run.ledger.snapshots(run.name) if snapshot.as_of == one.as_of]
+            if inputs is not None and len(pinned) == 1:  # of several, nobody knows which the inputs came from
+                return Logged(as_of=one.as_of, inputs=inputs, data=_load(run, pinned[0], one.as_of))
     return None
 
 
@@ -219,6 +223,8 @@ def _cost(run: Run) -> Mapping[str, float]:
     cost: dict[str, float] = {}
     for one in run.ledger.runs(run.name):
         seconds = one.record.get("seconds")
+        if one.flow == "retrain" and one.as_of == run.as_of:
+            continue  # it comes after this measurement, unless that is repeated
         if one.as_of <= run.as_of and one.flow in ("score", "retrain") and one.status == "succeeded" and seconds:
             cost[f"{one.flow}_s"] = float(sum(seconds.values()))
             cost[f"{one.flow}_mib"] = float(one.record.get("peak_mib", 0.0))

@@ -203,8 +203,8 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
 def _require_complete(run: Run, rows: pa.Table) -> None:
     if rows.num_rows == 0 and not run.cfg.problem.idle():
         raise TrainingError(
-            f"{run.name} as of {run.as_of}: nothing to forecast; check the guards' min_entities, and that "
-            "forecast.horizon reaches beyond forecast.closed_weekdays"
+            f"{run.name} as of {run.as_of}: nothing to predict; see whether the day's events have landed (or set "
+            "may_be_idle), check the guards' min_entities, and that horizon reaches beyond closed_weekdays"
         )
     if not pc.all(pc.is_finite(rows["y_hat"]), min_count=0).as_py():
         raise TrainingError(f"{run.name} as of {run.as_of}: a forecast is not a finite number; nothing was published")

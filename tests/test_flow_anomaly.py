@@ -1,7 +1,6 @@
 """Transaction anomalies through the real flows: trained, judged, published with reasons, measured once decided."""
 
 import shutil
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from perennial.context import Workspace
-from perennial.errors import DataCheckFailed
+from perennial.errors import Refused
 from perennial.invariants import check_invariants
 from perennial.simulate.anomalies import write
 from tests import shop
-from tests.zygote import Zygote
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,7 +30,11 @@ DATA = Path("data") / "simulated" / "anomalies"
 
 def project(root: Path) -> Path:
     """Write the pipeline as it is shipped, with a smaller forest, and the simulated shop."""
-    text = (CONFIGS / f"{NAME}.yaml").read_text().replace("  budget: 3\n", "  budget: 3\n  trees: 10\n")
+    text = (
+        (CONFIGS / f"{NAME}.yaml")
+        .read_text()
+        .replace("  budget: 3\n", "  budget: 3\n  trees: 10\n  may_be_idle: true\n")
+    )
     shop.write_project(root, text, name=NAME)
     shutil.copy(CONFIGS / f"{NAME}.checks.yaml", root / "configs")
     write(root / DATA, 0)
@@ -105,39 +107,20 @@ def test_a_day_without_transactions_is_published_as_such(place: Workspace) -> No
     assert check_invariants(place.env) == ()
 
 
-def test_a_wrong_column_is_refused_and_nothing_is_published(place: Workspace) -> None:
-    """Prices beyond all sense stop the date: no partition, no version, the earlier champion stays."""
-    from flows.retrain import retrain
+def test_a_date_that_could_not_be_scored_stays_open(place: Workspace) -> None:
+    """Prices beyond all sense: no partition, no version, nothing called idle; mended, the date is done as any other."""
+    from flows.day import day
 
-    path = place.root / DATA / "transactions.parquet"
+    path, asked = place.root / DATA / "transactions.parquet", AS_OF + timedelta(days=1)
+    good = path.read_bytes()
     rows = pq.read_table(path)
-    later = pc.greater(rows["date"], pa.scalar(AS_OF, pa.date32()))
-    price = pc.if_else(later, -1.0, rows["price"])
+    price = pc.if_else(pc.greater(rows["date"], pa.scalar(AS_OF, pa.date32())), -1.0, rows["price"])
     pq.write_table(rows.set_column(rows.schema.get_field_index("price"), "price", price), path)
-    with pytest.raises(DataCheckFailed, match="price"):
-        retrain(NAME, AS_OF + timedelta(days=1))
+    with pytest.raises(Refused, match="price"):
+        day(NAME, asked)
     assert [v.version for v in place.ledger.versions(NAME)] == [1]
-
-
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> Iterator[tuple[Zygote, Path]]:
-    """Return a project in which nothing has run, and a process that runs flows in it."""
-    root = project(tmp_path_factory.mktemp("anomaly_kill"))
-    with Zygote(root) as zygote:
-        yield zygote, root
-
-
-def test_killed_while_registering_and_run_again(killed: tuple[Zygote, Path]) -> None:
-    """After `kill -9` at a fault point the same run gives one version, one partition and clean invariants."""
-    zygote, root = killed
-    trace = root / "trace"
-    assert zygote.run("retrain", NAME, AS_OF, {"PERENNIAL_FAULT_TRACE": str(trace)})["code"] == 0
-    points = list(dict.fromkeys(trace.read_text().split()))
-    digest = Workspace.open(root=root).ledger.version(NAME, 1).digest
-    for point in (points[len(points) // 2], points[-1]):
-        shutil.rmtree(root / ".perennial")
-        assert zygote.run("retrain", NAME, AS_OF, {"PERENNIAL_FAULT": f"{point}:kill"})["signal"] == 9
-        assert zygote.run("retrain", NAME, AS_OF)["code"] == 0
-        place = Workspace.open(root=root)
-        assert [(v.version, v.digest) for v in place.ledger.versions(NAME)] == [(1, digest)]
-        assert check_invariants(place.env) == ()
+    assert [one.as_of for one in place.ledger.publications(NAME)] == [AS_OF]
+    path.write_bytes(good)
+    (done,) = day(NAME, asked)
+    assert (done.as_of, done.rung) == (asked, "champion")
+    assert check_invariants(place.env) == ()

@@ -40,6 +40,9 @@ class Anomaly(KindSettings):
         0.25, ge=0, le=1, description="Share of the isolation forest in the score; the rest is the largest surprise."
     )
     trees: int = Field(100, ge=1, le=1000, description="Trees of the isolation forest.")
+    may_be_idle: bool = Field(
+        False, description="A day without an event is published as such; else it is an error: they may only be late."
+    )
     label_delay_days: int = Field(7, ge=0, description="A verdict of an event is used this many days after it.")
     plant: dict[Named, float] = Field(
         default_factory=dict, description="Errors to plant: column -> factor, such as `price: 100`."
@@ -57,8 +60,8 @@ class Anomaly(KindSettings):
         return False
 
     def idle(self) -> bool:
-        """Return True: on a day without an event there is nothing to score."""
-        return True
+        """Return whether a day without an event is published as such."""
+        return self.may_be_idle
 
     def reach(self) -> int:
         """Return the days after which investigators have decided."""

@@ -111,6 +111,9 @@ class Member(Section):
 class Classify(KindSettings):
     """The classification problem."""
 
+    may_be_idle: bool = Field(
+        False, description="A day without an event is published as such; else it is an error: they may only be late."
+    )
     label_delay_days: int = Field(
         0,
         ge=0,
@@ -150,8 +153,8 @@ class Classify(KindSettings):
         return tuple(sorted(named | ({self.unit} if self.unit else set())))
 
     def idle(self) -> bool:
-        """Return True: on a day without an event there is nothing to score."""
-        return True
+        """Return whether a day without an event is published as such."""
+        return self.may_be_idle
 
     def reach(self) -> int:
         """Return after how many days the label of a scored event should have arrived."""

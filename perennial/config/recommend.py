@@ -74,5 +74,7 @@ class Recommend(KindSettings):
         if pipeline.monitor.horizon < self.size:
             message = f"{pipeline.monitor.horizon} counts the first places of a list only"
             yield ("monitor", "horizon"), f"{message}; set it to recommend.size: {self.size}"
+        if pipeline.rollout.strategy == "canary":
+            yield ("rollout", "strategy"), "cannot be `canary`: lists are compared for everybody; use `shadow`"
         if self.stream.degraded >= self.stream.tolerated:
             yield ("recommend", "stream", "degraded"), "must be less than tolerated"

@@ -64,6 +64,8 @@ class Replenish(KindSettings):
     def problems(self, pipeline: "Pipeline") -> Iterator[Finding]:
         """Yield columns and tables that are not there."""
         own = pipeline.data.columns.extra
+        if pipeline.rollout.strategy == "canary":
+            yield ("rollout", "strategy"), "cannot be `canary`: orders are played for every product; use `shadow`"
         for field in ("price", "on_hand", "on_order"):
             name = getattr(self, field)
             if name is not None:

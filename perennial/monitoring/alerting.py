@@ -50,6 +50,8 @@ def raise_alerts(ledger: "Ledger", lease: "Lease", cfg: Pipeline, measured: Meas
     told = {one.finding.cause: one for one in ledger.alerts(cfg.pipeline, open_only=True)}
     dates = [*(one for one in recent if one.as_of != measured.as_of), measured][-cfg.monitor.clear_after :]
     for cause, alert in told.items():
+        if alert.opened == measured.as_of:
+            continue  # told of this very date, perhaps by what comes after its measurement
         if cause != LATE and len(dates) == cfg.monitor.clear_after and _cleared(cause, dates):
             ledger.close_alert(lease, alert.key, measured.as_of)
     fresh = [one for one in measured.findings if one.level != "info" and one.cause not in told]
