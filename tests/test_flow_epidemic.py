@@ -47,7 +47,7 @@ def hospital(root: Path) -> Path:
     for old, new in WEEKLY.items():
         assert old in text
         text = text.replace(old, new, 1)
-    shop.write_project(root, text, name=PIPELINE)
+    shop.write_project(root, text, shop.LOCAL + "pseudonym_key: ${HOSPITAL_KEY}\n", name=PIPELINE)
     shutil.copy(shop.ROOT / "configs" / f"{PIPELINE}.checks.yaml", root / "configs")
     return root
 
@@ -59,6 +59,7 @@ def test_an_epidemic_is_seen_told_once_and_retrained_through(
     from flows.day import day
 
     monkeypatch.chdir(hospital(tmp_path))
+    monkeypatch.setenv("HOSPITAL_KEY", "decides who is judged")
     caplog.set_level(logging.INFO)
     done = {as_of: day(PIPELINE, as_of)[0] for as_of in (BEFORE, BEGUN, SEEN, EARLY, LATE)}
     place = Workspace.open(root=tmp_path)
