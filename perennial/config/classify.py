@@ -29,6 +29,11 @@ class UnitFeatures(Section):
     rates: bool = Field(
         False, description="Known labels and the share of positive ones in each window, shifted by the label delay."
     )
+    lifts: bool = Field(
+        False,
+        description="How the unit's share of positives differs from everybody's in each window: it stays what it was"
+        " when positives become more or fewer everywhere, as a rate does not.",
+    )
     past: bool = Field(
         False,
         description="Known positives, how many in a row, days since the last, the first of these, and a negative.",
