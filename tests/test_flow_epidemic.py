@@ -26,7 +26,7 @@ PIPELINE = "disease_risk"
 WORLD = World(patients=36_000, days=420, change=200)
 """As many discharges a day as the world that is shipped, and an epidemic that comes sooner."""
 BEFORE, BEGUN, SEEN, EARLY, LATE = (WORLD.first + timedelta(days=day) for day in (199, 215, 246, 330, 362))
-"""First model; ill patients are scored; their labels arrive; six and ten weeks of the epidemic to train on."""
+"""First model; ill patients are scored; their labels arrive; six and eleven weeks of the epidemic to train on."""
 WEEKLY = {"score_days: 1": "score_days: 7", "model: {": "delivery: {catch_up_days: 0}\nmodel: {"}
 """Fewer dates, each with the discharges of a week."""
 
