@@ -1,7 +1,9 @@
 """Diabetes 130-US hospitals (UCI 296) as a table a pipeline reads: one row a discharge, in order of time.
 
 Usage: ``python -m benchmarks.readmissiondata --data ../shared/data/health --out FOLDER`` writes
-``FOLDER/encounters.parquet`` in the layout of ``configs/disease_risk.yaml``.
+``FOLDER/encounters.parquet``. ``encounter``, ``patient``, ``discharged`` and ``readmitted`` are named as
+``configs/disease_risk.yaml`` has them; the features are the source's own columns in lower case and derived ones (its
+laboratory values are classes, its diagnoses ICD-9): a pipeline of this table has to name them.
 
 The data has no dates. ``encounter_id`` grows with time and the study spans 1999 to 2008, so encounters are dealt
 evenly over these years in that order: the dates tell earlier from later and nothing else; no season can be read

@@ -19,6 +19,7 @@ EVERYTHING = EventFeatures(
             counts=True,
             means=("amount",),
             rates=True,
+            lifts=True,
             past=True,
             gap=True,
             usual=("amount",),

@@ -30,6 +30,7 @@ def oracle(events: Events, i: int, delay: int) -> list[float]:
         out.append(np.mean(there) if there else np.nan)
     labelled = {w: [events.y[j] for j in seen if events.time[j] > t - (delay + w) * DAY] for w in (1, 3)}
     out += [len(labelled[w]) for w in (1, 3)] + [np.mean(labelled[w]) if labelled[w] else 0.0 for w in (1, 3)]
+    out += [lift(events, i, delay, w, labelled[w]) for w in (1, 3)]
     positive, negative = [j for j in seen if events.y[j] == 1], [j for j in seen if events.y[j] == 0]
     streak = [j for j in positive if not negative or j > negative[-1]]
     out += [len(positive), len(streak)]
@@ -39,6 +40,14 @@ def oracle(events: Events, i: int, delay: int) -> list[float]:
     recent = [excess(events, j, delay)[1] for j in mine if events.time[j] > t - 7 * DAY]
     known = [value for value in recent if np.isfinite(value)]
     return [float(v) for v in (*out, *excess(events, i, delay), max(known) if known else np.nan)]
+
+
+def lift(events: Events, i: int, delay: int, window: int, own: list[float]) -> float:
+    """Return the log of the card's share of positives, pulled by 20 events at everybody's, over everybody's."""
+    t = int(events.time[i]) - delay * DAY
+    before = [j for j in range(i) if t - window * DAY < events.time[j] <= t and events.time[j] < events.time[i]]
+    usual = np.mean([events.y[j] for j in before if np.isfinite(events.y[j])] or [0.0])
+    return float(np.log((sum(own) + 20 * usual) / (len(own) + 20) / usual)) if usual > 0 else 0.0
 
 
 def excess(events: Events, i: int, delay: int) -> tuple[float, float]:

@@ -29,6 +29,11 @@ class UnitFeatures(Section):
     rates: bool = Field(
         False, description="Known labels and the share of positive ones in each window, shifted by the label delay."
     )
+    lifts: bool = Field(
+        False,
+        description="How the unit's share of positives differs from everybody's in each window: it stays what it was"
+        " when positives become more or fewer everywhere, as a rate does not.",
+    )
     past: bool = Field(
         False,
         description="Known positives, how many in a row, days since the last, the first of these, and a negative.",
@@ -128,10 +133,25 @@ class Classify(KindSettings):
     drop_known: bool = Field(
         False, description="Events of units with a known positive are not judged or scored: such a card is blocked."
     )
-    apart: bool = Field(False, description="Units of the test windows are left out of training: split by unit.")
+    apart: bool = Field(
+        False, description="Split by unit: some, drawn by a hash of their names, are judged and never trained on."
+    )
+    apart_share: float = Field(0.5, gt=0, lt=1, description="For `apart`: the share of units that are judged.")
     score_days: int = Field(1, ge=1, description="Events of the last days up to the as-of date are scored.")
     calibration_days: int = Field(
         7, ge=1, description="Last labelled days before the end of training: scores are calibrated, the threshold set."
+    )
+    calibration_folds: int | None = Field(
+        None,
+        ge=2,
+        le=20,
+        description="Those days are scored by so many models, each trained on every day but on none of the units that"
+        " it scores. Null: by one trained on the days before, which knows less of a change than the final model does.",
+    )
+    memory: tuple[Span, ...] = Field(
+        (),
+        description="Days. Shorter pasts that are tried beside model.history_days: trained on is the one that tells the"
+        " calibration days best. After a change that is a short one. Needs calibration_folds.",
     )
     features: EventFeatures = EventFeatures()
     blend: tuple[Member, ...] = Field((), description="Averaged with `model.estimator`, each once.")
@@ -185,5 +205,10 @@ class Classify(KindSettings):
             yield ("classify", "features", "calendar"), "night and hour need `classify.time`"
         if self.drop_known and self.unit is None:
             yield ("classify", "drop_known"), "needs `classify.unit`: whose positives are known?"
+        if self.memory and self.calibration_folds is None:
+            yield ("classify", "memory"), "needs `classify.calibration_folds`: how are pasts compared?"
+        if self.memory and min(self.memory) < self.calibration_days:
+            least = f"`calibration_days` ({self.calibration_days})"
+            yield ("classify", "memory"), f"{min(self.memory)} is shorter than {least}, by which pasts are compared"
         if self.apart and self.unit is None:
             yield ("classify", "apart"), "needs `classify.unit`: what is to be kept apart?"

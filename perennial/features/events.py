@@ -10,6 +10,7 @@ feature                  what it is                                             
 {unit}_mean_{x}_{w}d     mean of x over the events in (t - w, t] that have it                 nan
 {unit}_known_{w}d        events with a known label in (t - delay - w, t - delay]              0
 {unit}_rate_{w}d         share of positive labels among those                                 0
+{unit}_lift_{w}d         log of that share, pulled to everybody's by 20 events, over everybody's  0
 {unit}_positives         known positives up to t - delay                                      0
 {unit}_streak            how many of them came after the last known negative                  0
 {unit}_since_positive    days since the last known positive                                   nan
@@ -28,7 +29,7 @@ Source of the counts, means and rates: Le Borgne et al. 2022, Fraud Detection Ha
 transformation". The rest is ours.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,6 +42,8 @@ from perennial.features.panel import Floats, Labels
 DAY = 86_400
 """Seconds."""
 PAST = ("positives", "streak", "since_positive", "since_streak", "since_negative")
+PULL = 20
+"""Events at everybody's share that a unit's own is pulled by before the two are compared."""
 NIGHT_ENDS = 7
 """First hour that is not night."""
 
@@ -134,6 +137,8 @@ def _unit_names(unit: UnitFeatures) -> Iterator[str]:
     if unit.rates:
         yield from (f"{u}_known_{w}d" for w in windows)
         yield from (f"{u}_rate_{w}d" for w in windows)
+    if unit.lifts:
+        yield from (f"{u}_lift_{w}d" for w in windows)
     if unit.past:
         yield from (f"{u}_{what}" for what in PAST)
     if unit.gap:
@@ -212,12 +217,23 @@ def _of_unit(events: Events, unit: UnitFeatures, delay: int) -> Iterator[Doubles
         yield from _placed(kernels.means(time, first, windows, events.numbers[x][order]), order)
     if unit.rates:
         yield from _placed(kernels.rates(time, first, windows, y, lag), order)
+    if unit.lifts:
+        everybody = kernels.rates(events.time, np.zeros(len(order), np.int64), windows, events.y, lag)
+        yield from _lifts(list(_placed(kernels.rates(time, first, windows, y, lag), order)), everybody)
     if unit.past:
         yield from _placed(kernels.past(time, first, y, lag), order)
     if unit.gap:
         yield from _placed(kernels.gap(time, first), order)
     for x in unit.usual:
         yield from _placed(kernels.usual(time, first, y, events.numbers[x][order], lag), order)
+
+
+def _lifts(own: Sequence[Doubles], everybody: Doubles) -> Iterator[Doubles]:
+    """Yield the lift of each window; of both come the known labels of each window, then the shares of positives."""
+    for known, rate, usual in zip(*np.split(np.array(own), 2), np.split(everybody, 2)[1], strict=True):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lift = np.log((known * rate + PULL * usual) / ((known + PULL) * usual))
+        yield np.where(usual > 0, lift, 0.0)
 
 
 def _require(events: Events, cfg: Classify) -> None:

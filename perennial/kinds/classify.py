@@ -22,10 +22,10 @@ from perennial.features.events import Events, feature_names
 from perennial.features.eventtable import read_events
 from perennial.features.panel import epoch_day
 from perennial.kinds.base import Fitted
-from perennial.kinds.eventfit import both, fit, flat_settings, recipes, settle
+from perennial.kinds.eventfit import Past, both, fit, flat_settings, recipes, remembered, settle
 from perennial.kinds.eventrows import Rows, costs, naive_risk, rows_of
 from perennial.kinds.eventsets import judged_in_sets
-from perennial.kinds.eventsplit import apart, base_rate_of, judged, to_score, training_rows, windows_of
+from perennial.kinds.eventsplit import apart, base_rate_of, judged, to_score, training_rows, unit_codes, windows_of
 from perennial.models.eventclassifier import EventClassifier
 
 __all__ = ["backtest", "check", "evaluate", "inputs", "load", "mature", "moved", "naive", "predict", "split", "train"]
@@ -79,26 +79,42 @@ def train(data: Events, split: Split, cfg: Pipeline, *, champion: EventClassifie
         members=[],
         base_rate=float(data.y[rows].mean()) if len(rows) else 0.0,
     )
-    X = model.design(data, chosen)
-    held = data.day[chosen] > epoch_day(split.train_end) - cfg.classify.calibration_days
-    before = data.day[chosen] <= epoch_day(split.train_end) - apart(cfg) - cfg.classify.calibration_days
-    if both(data.y[chosen[before]]) and both(data.y[chosen[held]]):
-        model.members, _ = fit(X[before], data.y[chosen[before]], cfg, threads)
-        settle(model, X[held], data, chosen[held], cfg, threads)
-    else:
-        cost = costs(data, cfg, chosen)
-        model.threshold = float(cost[0].mean() / max(cost[0].mean() + cost[1].mean(), 1e-12)) if len(chosen) else 0.5
-    model.members, gains = fit(X, data.y[chosen], cfg, threads)
+    past = Past(
+        at=chosen,
+        X=model.design(data, chosen),
+        y=data.y[chosen],
+        day=data.day[chosen],
+        unit=unit_codes(data, cfg)[chosen],
+        end=epoch_day(split.train_end),
+    )
+    past = _settled(model, past, data, cfg, threads)
+    model.members, gains = fit(past.X, past.y, cfg, threads)
     total = gains.sum()
     training = Training(
         params={**flat_settings(cfg), "threshold": model.threshold, "calibration.slope": model.slope},
-        rows=len(chosen),
+        rows=len(past.y),
         features=tuple(model.features),
         importance=dict(zip(model.features, (gains / total).tolist(), strict=True)) if total > 0 else {},
         mode="refit",
-        example=np.ascontiguousarray(X[:EXAMPLE_ROWS]),
+        example=np.ascontiguousarray(past.X[:EXAMPLE_ROWS]),
     )
     return Fitted(model=model, training=training)
+
+
+def _settled(model: EventClassifier, past: Past, data: Events, cfg: Pipeline, threads: int) -> Past:
+    """Set calibration and threshold on the newest days; return what of the past is to be trained on."""
+    days = cfg.classify.calibration_days
+    held, before = past.only(past.newest(days)), past.until(past.end - days - apart(cfg))
+    if not both(held.y) or not both(before.y):
+        cost = costs(data, cfg, past.at)
+        model.threshold = float(cost[0].mean() / max(cost[0].mean() + cost[1].mean(), 1e-12)) if len(past.y) else 0.5
+    elif cfg.classify.calibration_folds:
+        past, raw = remembered(past, model, cfg, threads)
+        settle(model, raw, held, data, cfg)
+    else:
+        model.members, _ = fit(before.X, before.y, cfg, threads)
+        settle(model, model.score(held.X, threads), held, data, cfg)
+    return past
 
 
 def evaluate(

@@ -1,5 +1,6 @@
 """Which events are trained on, judged and scored; none is judged on what could not have been served."""
 
+import hashlib
 from datetime import timedelta
 
 import numpy as np
@@ -43,23 +44,49 @@ def unit_codes(data: Events, cfg: Pipeline) -> npt.NDArray[np.intp]:
     return np.where(codes >= 0, codes, len(data.labels[cfg.classify.unit].names) + np.arange(len(data)))
 
 
+def for_judging(data: Events, cfg: Pipeline) -> npt.NDArray[np.bool_]:
+    """Return which events are of units that are judged and never trained on, shape (n_events,); needs `apart`.
+
+    A unit is drawn by its name alone, whatever happens to it. Leaving out of training who happens to come back in the
+    test windows would leave out positives more often than negatives, and every risk learned would be too low. And it
+    is the same draw on every date: the champion has not been trained on those who are judged either.
+    """
+    names = data.labels[cfg.classify.unit].names if cfg.classify.unit else ()
+    drawn = np.array([_draw(name) < cfg.classify.apart_share for name in names], dtype=np.bool_)
+    codes = unit_codes(data, cfg)
+    alone = np.flatnonzero(codes >= len(names))  # events without a unit: each is its own
+    found = np.zeros(len(data), dtype=np.bool_)
+    found[codes < len(names)] = drawn[codes[codes < len(names)]]
+    found[alone] = [_draw(name) < cfg.classify.apart_share for name in data.ids[alone].tolist()]
+    return found
+
+
+def _draw(name: str) -> float:
+    """Return a number in [0, 1) that a name always has."""
+    return int.from_bytes(hashlib.sha256(f"apart:{name}".encode()).digest()[:6]) / 2**48
+
+
 def training_rows(data: Events, split: Split, cfg: Pipeline) -> npt.NDArray[np.intp]:
-    """Return the labelled events up to the end of training; with `apart` none of a unit that is judged."""
+    """Return the labelled events up to the end of training; with `apart` none of a unit that is for judging."""
     end = epoch_day(split.train_end)
     keep = data.known(cfg.classify.label_delay_days) & (data.day <= end) & (data.day > end - cfg.model.history_days)
     if cfg.classify.apart:
-        unit = unit_codes(data, cfg)
-        keep &= ~np.isin(unit, unit[judged(data, split, cfg).at])
+        keep &= ~for_judging(data, cfg)
     return np.flatnonzero(keep)
 
 
 def judged(data: Events, split: Split, cfg: Pipeline) -> Rows:
-    """Return the labelled events of the test windows; those of units that were blocked by then are left out."""
+    """Return the labelled events of the test windows; those of units that were blocked by then are left out.
+
+    With `apart` they are those of the units that are for judging.
+    """
     day = data.day
     begin = np.array([epoch_day(one.origin) + 1 for one in split.windows], dtype=np.int64)
     last = epoch_day(split.windows[-1].origin) + split.windows[-1].horizon if split.windows else -1
     inside = (day >= begin[0]) & (day <= last) if len(begin) else np.zeros(len(day), dtype=np.bool_)
     keep = inside & data.known(cfg.classify.label_delay_days) & ~blocked(data, cfg)
+    if cfg.classify.apart:
+        keep &= for_judging(data, cfg)
     at = np.flatnonzero(keep)
     window = np.searchsorted(begin, day[at], side="right") - 1
     horizon = np.ones(len(at), dtype=np.int16)

@@ -67,6 +67,12 @@ def log_odds(score: npt.NDArray[np.floating]) -> Floats:
     return np.asarray(np.log(p) - np.log1p(-p))
 
 
+def log_loss(y: Floats, score: Floats) -> float:
+    """Return the mean negative log-likelihood of labels, in nats, once the scores are calibrated by them."""
+    z = log_odds(calibrate(score, *fit_calibration(y, score)))
+    return float(np.mean(np.logaddexp(0, z) - y * z))
+
+
 def calibrate(score: npt.NDArray[np.floating], slope: float, intercept: float) -> Floats:
     """Return probabilities in (0, 1), in the order of the scores."""
     z = slope * log_odds(score) + intercept

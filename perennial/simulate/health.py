@@ -41,13 +41,13 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """The size of a world; the defaults make about 35,000 discharges in a second or two.
+    """The size of a world; the defaults make about 70,000 discharges in a few seconds.
 
     Attributes:
         change: First day of the epidemic, counted from 0; at or after ``days`` there is none.
     """
 
-    patients: int = 23_000
+    patients: int = 46_000
     days: int = 540
     first: date = FIRST
     change: int = 330
