@@ -166,6 +166,7 @@ def test_a_lost_model_neither_stops_the_dates_nor_goes_untold(place: Workspace) 
     assert place.ledger.measurement("shop", NEXT) is not None
 
 
+@pytest.mark.timeout(300, method="thread")  # with the alarm taken, Prefect has none to interrupt the main thread with
 def test_a_source_that_hangs_gives_way_at_the_timeout(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Landing never ends: after `delivery.timeout_s` the ladder takes over, and the lock is free."""
     from flows.day import day

@@ -98,7 +98,7 @@ SYSTEMS = (
         as_of=date(2024, 4, 29),
         write=_lists,
         data="data/simulated/recommend/choices/choices.parquet",
-        broken="item",
+        broken="chosen",
     ),
     System(
         name="orders",
