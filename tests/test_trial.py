@@ -118,7 +118,7 @@ def test_a_verdict_is_told_again_after_an_interruption(shop_root: Path) -> None:
         again = observing.roll_out(run)
 
     assert again is not None
-    assert (again.outcome, again.reason) == ("revert", history[-1].reason)
+    assert (again.outcome, f"canary 2: {again.reason}") == ("revert", history[-1].reason)
     assert place.ledger.role_history("shop") == history
 
 
