@@ -4,7 +4,7 @@ import shlex
 import sys
 import time as clock
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+Tell = Callable[[str], Callable[[int, int], None]]
+"""Given a piece of work's name, returns what is told how much of it is done, of how much."""
 EVERY_S = 5.0
 """Seconds between two lines about the same piece of work, where there is no terminal."""
 
@@ -90,8 +92,14 @@ def _begin(wish: "Wish", *, train: bool, env: str | None, as_json: bool) -> None
 
     line = silent if as_json else put
     with open_workspace(env) as workspace:
-        ask = _ask if sys.stdin.isatty() and not as_json else _take
-        with _bars() as tell:
+        with _bars() as (tell, still):
+
+            def ask(one: "Guess") -> str:
+                if as_json or not sys.stdin.isatty():
+                    return one.value
+                with still():
+                    return _ask(one)
+
             begun = begin(workspace, wish, ask=ask, tell=tell)
         for one in shown(begun):
             line(one)
@@ -144,15 +152,15 @@ def _ask(one: "Guess") -> str:
     return "" if answer == "none" else str(answer).strip()
 
 
-def _take(one: "Guess") -> str:
-    return one.value
-
-
 @contextmanager
-def _bars() -> "Iterator[Callable[[str], Callable[[int, int], None]]]":
-    """Show a bar for each piece of work on a terminal, a line now and then elsewhere."""
+def _bars() -> "Iterator[tuple[Tell, Callable[[], AbstractContextManager[None]]]]":
+    """Show a bar for each piece of work on a terminal, a line now and then elsewhere.
+
+    Yields:
+        What is told of work, and a context in which bars stand still: they would draw over a question.
+    """
     if not sys.stderr.isatty():
-        yield _lines
+        yield _lines, nullcontext
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -169,7 +177,15 @@ def _bars() -> "Iterator[Callable[[str], Callable[[int, int], None]]]":
             task = bars.add_task(title, total=None)
             return lambda done, of: bars.update(task, completed=done, total=of or None)
 
-        yield bar
+        @contextmanager
+        def still() -> Iterator[None]:
+            bars.stop()
+            try:
+                yield
+            finally:
+                bars.start()
+
+        yield bar, still
 
 
 def _lines(title: str) -> Callable[[int, int], None]:

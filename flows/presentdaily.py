@@ -11,6 +11,7 @@ from rich.text import Text
 from flows.present import short
 from perennial.contracts import Alert, Measurement
 from perennial.daily import DayRecord
+from perennial.reports.text import estimated
 from perennial.streaming import Batch
 
 HEALTH = {"healthy": "green", "degraded": "bold red", "unknown": "yellow"}
@@ -46,6 +47,8 @@ def measurement(m: Measurement, home: Path) -> Iterable[Any]:
             style = "bold red" if d.bad else None
             table.add_row(str(d.day), *(f"{v:.3f}" for v in (d.value, d.usual, d.bound, d.baseline)), style=style)
         yield table
+    for g in m.late_estimates:
+        yield f"  While labels are late: {estimated(g)}"
     for f in m.findings:
         yield Text(f"  {f.level:<9}", style=LEVELS[f.level]).append(f.summary, style="default")
         for note in filter(None, (f.likely, f.command and f"next: {f.command}")):

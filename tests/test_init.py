@@ -1,12 +1,19 @@
 """`perennial init` on tables of every shape: valid settings, data rightly converted, nothing overwritten."""
 
 import json
+import os
+import pty
+import re
 import sqlite3
+import subprocess
+import sys
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from flows.begin import Begun, Wish, begin
 from perennial.checks.expectations import load_suite
@@ -15,6 +22,7 @@ from perennial.context import Workspace
 from perennial.errors import ConfigError, Refused
 from perennial.profiling.meaning import Answers, Guess
 from tests import shop
+from tests.pg import database, postgres
 from tests.tables import MONDAY, bikes, market, wide
 
 
@@ -104,6 +112,52 @@ def test_a_database_is_copied(place: Workspace, tmp_path: Path) -> None:
     made = start(place, f"sqlite:///{tmp_path}/shop.db?table=takings")
     assert (made.conversion, made.rows) == ("copy", 600)
     assert validate(place, "mine").config.data.columns.entity == "shop"
+
+
+@pytest.mark.slow
+def test_a_table_of_postgresql_is_copied_and_its_password_is_nowhere(place: Workspace) -> None:
+    """Numbers, dates and text keep their types; what is written names neither user nor password."""
+    rows = ", ".join(f"('s{s}', date '{MONDAY}' + {n}, {n % 5}, {n % 3}.5)" for s in range(3) for n in range(200))
+    with postgres() as server, database(server) as url:
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("create table takings (shop text, day date, units integer, price numeric(6, 2))")
+            connection.exec_driver_sql(f"insert into takings values {rows}")
+        secret = url.replace("@", ":hunter2@", 1) if ":" not in url.split("//")[1].split("@")[0] else url
+        made = start(place, secret, table="takings", said=Answers(target="units"))
+    assert (made.conversion, made.rows) == ("copy", 600)
+    found = validate(place, "mine").config
+    assert (found.kind, found.data.columns.entity, found.data.columns.y) == ("forecast", "shop", "units")
+    assert converted(place)["units"].sum() == 1200
+    written = [path.read_text() for path in (place.root / "configs").glob("mine*")]
+    written.append((place.root / "data" / "mine" / "conversion.json").read_text())
+    assert not [text for text in written if "hunter2" in text]
+
+
+@pytest.mark.slow
+def test_on_a_terminal_what_is_not_sure_is_asked(place: Workspace, tmp_path: Path) -> None:
+    """A person at a pseudo-terminal is asked which column to predict, and the answer is written."""
+    table = pd.DataFrame({"day": pd.date_range(MONDAY, periods=200), "left": range(200), "right": range(200, 0, -1)})
+    table.to_csv(tmp_path / "two.csv", index=False)
+    screen, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "init", str(tmp_path / "two.csv"), "--name", "mine", "--no-run"],
+        cwd=place.root, stdin=terminal, stdout=terminal, stderr=terminal,
+        env=os.environ | {"PYTHONPATH": str(shop.ROOT), "TERM": "xterm", "COLUMNS": "120"},
+    )  # fmt: skip
+    os.close(terminal)
+    shown, asked = "", list[str]()
+    with suppress(OSError):  # the terminal is gone when the process is
+        while part := os.read(screen, 4096).decode(errors="replace"):
+            shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown + part)
+            questions = re.findall(r"(\w+): [^\n]*\? It is [^?]*Enter takes it; or one of [^:]*: ", shown)
+            for question in questions[len(asked) :]:
+                asked.append(question)
+                os.write(screen, b"left\n" if question == "target" else b"\n")
+    os.close(screen)
+    assert process.wait(60) == 0, shown
+    assert "target" in asked, shown
+    assert validate(place, "mine").config.data.columns.y == "left", shown
 
 
 def test_checks_fit_their_own_history_and_say_what_to_expect(place: Workspace, tmp_path: Path) -> None:

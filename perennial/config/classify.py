@@ -172,6 +172,10 @@ class Classify(KindSettings):
         named = {*self.features.categories} | asked | {unit.column for unit in self.features.units}
         return tuple(sorted(named | ({self.unit} if self.unit else set())))
 
+    def calibrated(self) -> bool:
+        """Return True: scores are probabilities."""
+        return True
+
     def idle(self) -> bool:
         """Return whether a day without an event is published as such."""
         return self.may_be_idle

@@ -31,6 +31,10 @@ class KindSettings(Section):
         """Return whether a day may have nothing to predict, which is then published as such."""
         return False
 
+    def calibrated(self) -> bool:
+        """Return whether predictions are probabilities, from which figures can be estimated before labels come."""
+        return False
+
     def labelled(self) -> bool:
         """Return whether a row without a target says nothing about whether data arrived."""
         return True

@@ -56,6 +56,7 @@ from perennial.contracts.operation import (
     Drift,
     Finding,
     Health,
+    LateEstimate,
     Level,
     Measurement,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "Health",
     "Incumbent",
     "Landing",
+    "LateEstimate",
     "Level",
     "Measurement",
     "ModelBlob",

@@ -65,6 +65,29 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LateEstimate:
+    """What a figure must be, judging by the probabilities alone, while labels are late; and its record.
+
+    Attributes:
+        metric: Its name; lower is better.
+        day: Newest day estimated.
+        estimate: The estimate, shown or not; nan where none can be made.
+        muted: Why it is not to be relied on; empty if it may be shown.
+        checked: Newest day whose labels have come; ``None`` before any has.
+        expected: The estimate for that day.
+        realised: What came true on it.
+    """
+
+    metric: str
+    day: date
+    estimate: float
+    muted: str = ""
+    checked: date | None = None
+    expected: float = float("nan")
+    realised: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that is wrong, in words a person can act on.
 
@@ -105,6 +128,7 @@ class Measurement:
         data_age_days: Days between the as-of date and the newest observation; -1 without any.
         cost: ``score_s``, ``retrain_s``, ``peak_mib``, ``s_per_1000`` (seconds for 1,000 forecasts), where known.
         spiral: Entities that are out of stock and expected to stay so though they used to sell, the largest first.
+        late_estimates: What figures must be while labels are late; empty where a kind cannot tell.
         findings: What is wrong.
         retrain: Why a new model is wanted; empty if it is not.
     """
@@ -124,6 +148,7 @@ class Measurement:
     data_age_days: int
     cost: Mapping[str, float] = field(default_factory=dict)
     spiral: tuple[str, ...] = ()
+    late_estimates: tuple[LateEstimate, ...] = ()
     findings: tuple[Finding, ...] = ()
     retrain: str = ""
 

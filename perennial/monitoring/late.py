@@ -5,7 +5,7 @@ positives. What makes an estimate is told in :mod:`perennial.monitoring.estimate
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from perennial.config.models import Pipeline
-from perennial.contracts import TIME, TestRows
+from perennial.contracts import TIME, LateEstimate, TestRows
 from perennial.evaluation import ranking
 from perennial.features.panel import EPOCH
 from perennial.monitoring.estimated import (
@@ -55,6 +55,22 @@ class Late:
     def shown(self) -> float:
         """The newest estimate; nan when it is muted."""
         return self.days[-1].estimate if self.days and not self.trust.muted else float("nan")
+
+
+def late_estimates(cfg: Pipeline, published: pa.Table, matured: TestRows) -> tuple[LateEstimate, ...]:
+    """Return the newest estimate of each metric beside the newest one that has matured; see :func:`late`."""
+    return tuple(_newest(one) for one in late(cfg, published, matured) if one.days)
+
+
+def _newest(one: Late) -> LateEstimate:
+    newest = one.days[-1]
+    checked = next((day for day in reversed(one.days) if day.matured), None)
+    found = LateEstimate(metric=one.metric, day=newest.day, estimate=newest.estimate)
+    if one.trust.muted:
+        found = replace(found, muted=one.trust.reason)
+    if checked:
+        found = replace(found, checked=checked.day, expected=checked.estimate, realised=checked.realised)
+    return found
 
 
 def late(cfg: Pipeline, published: pa.Table, matured: TestRows) -> tuple[Late, ...]:

@@ -16,6 +16,7 @@ from perennial.kinds import kind
 from perennial.kinds.base import Stocked
 from perennial.monitoring.daily import SERVED, daily_errors
 from perennial.monitoring.drift import columns, drift, skew
+from perennial.monitoring.late import late_estimates
 
 WEEKS = 8
 """Earlier weeks that drift is measured against."""
@@ -84,6 +85,7 @@ def measure(
         model_age_days=(as_of - champion.version.as_of).days if champion else -1,
         data_age_days=(as_of - newest).days if newest else -1,
         cost=dict(cost),
+        late_estimates=late_estimates(cfg, published, rows) if cfg.problem.calibrated() and published.num_rows else (),
         spiral=problem.spirals(data, cfg, published) if isinstance(problem, Stocked) else (),
     )
 

@@ -17,7 +17,20 @@ from perennial.reports.fleetrows import (
 )
 from perennial.reports.fleetviews import Cell, Mark, alert_rows, idle, trials, wiring_row
 from perennial.reports.run import Fact, setting_text
-from perennial.reports.text import NONE, amount, brief, count, day, days, figure, mebibytes, moment, plain, short_day
+from perennial.reports.text import (
+    NONE,
+    amount,
+    brief,
+    count,
+    day,
+    days,
+    estimated,
+    figure,
+    mebibytes,
+    moment,
+    plain,
+    short_day,
+)
 from perennial.reports.words import metric_words, sentence
 
 TRAININGS = 10
@@ -85,6 +98,7 @@ def pipeline_context(fleet: Fleet, found: History) -> dict[str, Any]:
         "drift": _drift(found),
         "drift_left": max(len(found.measured.drift) - DRIFTS, 0) if found.measured else 0,
         "skew": _skew(found),
+        "late_estimates": [estimated(one) for one in found.measured.late_estimates] if found.measured else [],
         "measured": day(one.measured) if one.measured else "",
         "cost": cost_plot(found.spent),
         "trainings": _trainings(found),

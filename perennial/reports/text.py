@@ -4,6 +4,7 @@ import math
 import re
 from datetime import date, datetime
 
+from perennial.contracts import LateEstimate
 from perennial.reports.words import metric_words
 
 NONE = "–"
@@ -105,6 +106,17 @@ def brief(value: float) -> str:
 def mebibytes(value: float) -> str:
     """Format memory given in MiB, for example ``1.4 GiB``."""
     return f"{value / 1024:.1f}{_NBSP}GiB" if value >= 1024 else f"{value:.0f}{_NBSP}MiB"
+
+
+def estimated(one: LateEstimate) -> str:
+    """Return what is thought of days without labels, with the record of such late_estimates."""
+    if one.muted:
+        said = f"{one.metric} not estimated, {one.muted}"
+    else:
+        said = f"{one.metric} about {one.estimate:.3f} up to {one.day}, estimated from the scores"
+    if one.checked is None:
+        return said
+    return f"{said}; up to {one.checked} it was estimated as {one.expected:.3f} and came out as {one.realised:.3f}"
 
 
 def day(value: date) -> str:
