@@ -1,5 +1,6 @@
 """One Prefect server on loopback for runs from the shell: found, or started in the background, never exposed."""
 
+import base64
 import json
 import os
 import signal
@@ -176,7 +177,9 @@ def _start(home: Path) -> Server:
     try:
         process, launched = launch(home, PORT)
         server = settle(home, process, launched)
-    except ServerError:  # another project's server was quicker at the usual port
+    except ServerError:
+        if free_port(PORT) == PORT:  # else another project's server was quicker there
+            raise
         process, launched = launch(home, 0)
         server = settle(home, process, launched)
     # The child outlives this process on purpose; without this, Python warns that nobody waits for it.
@@ -211,12 +214,19 @@ def _healthy(url: str, home: Path, tries: int = 1) -> bool:
     """Return whether the server of this home folder answers; that of another project may have the port by now."""
     for attempt in range(tries):
         try:
-            with urllib.request.urlopen(f"{url}/admin/settings", timeout=2.0) as answer:
+            with urllib.request.urlopen(_asking(f"{url}/admin/settings"), timeout=2.0) as answer:
                 return Path(json.load(answer)["home"]) == (home / "prefect").resolve()
         except (OSError, ValueError, LookupError, TypeError):
             if attempt + 1 < tries:
                 time.sleep(0.5)
     return False
+
+
+def _asking(url: str) -> urllib.request.Request:
+    """Return a request with the name and password that Prefect's own client would use, if any."""
+    secret = os.environ.get("PREFECT_API_AUTH_STRING", "")
+    basic = {"Authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"} if secret else {}
+    return urllib.request.Request(url, headers=basic)
 
 
 def alive(pid: int) -> bool:
