@@ -1,4 +1,4 @@
-"""``kill -9`` of daily operation at every fault point: what was begun is finished, once, by whoever comes next."""
+"""``kill -9`` of daily operation at its fault points: what was begun is finished, once, by whoever comes next."""
 
 import shutil
 from collections import Counter

@@ -19,7 +19,7 @@ from perennial.features.panel import epoch_day
 from perennial.kinds import classify as problem
 from perennial.kinds.base import Fitted
 from perennial.models.eventclassifier import EventClassifier
-from perennial.monitoring.late import late
+from perennial.monitoring.late import late, late_estimates
 from perennial.registry.canonical import dumps, loads
 from tests import cards
 
@@ -171,4 +171,9 @@ def test_estimates_stand_beside_what_matured_and_are_muted_when_wrong(made: Made
         for one in late(made.cfg, published, matured):
             assert [d.matured for d in one.days] == [True] * 15 + [False] * 5
             assert one.trust.muted is muted, one.trust.reason
-            assert np.isnan(one.shown) == muted
+        for told, one in zip(
+            late_estimates(made.cfg, published, matured), late(made.cfg, published, matured), strict=True
+        ):
+            assert told.muted == (one.trust.reason if muted else "")
+            assert (told.day, told.estimate) == (one.days[-1].day, one.days[-1].estimate)
+            assert (told.checked, told.realised) == (one.days[14].day, one.days[14].realised)

@@ -147,17 +147,21 @@ def test_a_planted_name_is_in_no_file_that_a_run_leaves(
     score("shop", shop.LATER)
     monitor("shop", shop.LATER)
     assert record.outcome == "promoted"
-    home = tmp_path / ".perennial"
-    files = [path for path in home.rglob("*") if path.is_file()]
-    assert {".html", ".parquet", ".db", ".skops"} <= {path.suffix for path in files}
-    assert [str(path) for path in files if holds(path)] == []
-    out = capfd.readouterr()
-    assert CANARY not in caplog.text + out.out + out.err
+    home, out = tmp_path / ".perennial", capfd.readouterr()
+    named_nowhere(home, caplog.text + out.out + out.err)
     page = (home / str(record.report)).read_text()
     assert "1 series first appeared after training ended and were forecast all the same." in page
     assert pq.read_table(next(home.rglob("per_entity.parquet"))).num_rows == 0
     assert not list(home.rglob("input_example.json"))
     assert not list(home.glob("scratch-*"))
+
+
+def named_nowhere(home: Path, said: str) -> None:
+    """Assert that no file of a home folder, and nothing that was said, holds a planted name."""
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert {".html", ".parquet", ".db", ".skops"} <= {path.suffix for path in files}
+    assert [str(path) for path in files if holds(path)] == []
+    assert CANARY not in said
 
 
 def holds(path: Path) -> bool:
