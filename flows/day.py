@@ -12,8 +12,7 @@ from perennial.config.choices import Day, EnvironmentChoice, PipelineChoice
 from perennial.context import open_run
 from perennial.contracts import Publication, RunRecord
 from perennial.daily import DayRecord
-from perennial.errors import Fenced
-from tasks import agenda, attempt, close, deliver, failure, late, run_name, wants_retrain
+from tasks import agenda, attempt, close, deliver, failure, insist, late, run_name, wants_retrain
 
 
 @flow(name="day", flow_run_name=run_name, log_prints=False)
@@ -40,10 +39,7 @@ def day(pipeline: PipelineChoice, as_of: Day = None, environment: EnvironmentCho
             retrained = retrain(pipeline, today, environment)
         scored = attempt(score.with_options(timeout_seconds=plan.timeout_s), pipeline, today, environment)
         scoring, retraining = failure(scored), ""
-        try:
-            publication = delivered(pipeline, today, environment, scoring)
-        except Fenced:  # by a rollback or an approval, which is done by now
-            publication = delivered(pipeline, today, environment, scoring)
+        publication = insist(delivered, pipeline, today, environment, scoring)
         monitoring = failure(attempt(monitor, pipeline, today, environment, scoring))
         if wants_retrain(pipeline, today, environment):
             trained = attempt(retrain, pipeline, today, environment)

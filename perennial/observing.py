@@ -109,9 +109,10 @@ def judge(run: Run, measured: Measurement, verdict: CanaryVerdict | None, troubl
 def trouble_of(run: Run, publication: Publication | None, trouble: str) -> str:
     """Return why scoring failed on the run's date, which an interrupted run may have been the last to know.
 
-    A date that is published by the champion was scored, whoever else tried in vain.
+    A date that is published by the champion was scored, whoever else tried in vain; so was one without a row, which no
+    rung of the ladder publishes.
     """
-    if publication and publication.rungs and all(rung in rules.ON_TOP for rung in publication.rungs):
+    if publication and all(rung in rules.ON_TOP for rung in publication.rungs):
         return ""
     if trouble or publication is None:
         return trouble
@@ -200,11 +201,14 @@ def _load(run: Run, snapshot: Snapshot, as_of: date | None = None) -> Any:
 
 def _logged(run: Run, champion: ModelVersion | None) -> Logged | None:
     """Return the newest input logged on an earlier date by the version in force: others have other features."""
+    snapshots = run.ledger.snapshots(run.name)
     for one in reversed(run.ledger.publications(run.name)):
         if champion and one.as_of < run.as_of and one.version == champion.version:
+            pinned = [snapshot for snapshot in snapshots if snapshot.as_of == one.as_of]
+            if len(pinned) != 1:  # of several, nobody knows which the inputs came from
+                continue
             inputs = publishing.logged_inputs(run, one)
-            pinned = [snapshot for snapshot in run.ledger.snapshots(run.name) if snapshot.as_of == one.as_of]
-            if inputs is not None and len(pinned) == 1:  # of several, nobody knows which the inputs came from
+            if inputs is not None:
                 return Logged(as_of=one.as_of, inputs=inputs, data=_load(run, pinned[0], one.as_of))
     return None
 

@@ -18,7 +18,7 @@ from tasks.roll_out import roll_out  # isort: skip
 from tasks.judge import judge  # isort: skip
 from tasks.alert import alert  # isort: skip
 from tasks.fleet import fleet  # isort: skip
-from tasks.agenda import agenda, attempt, close, failure, wants_retrain  # isort: skip
+from tasks.agenda import agenda, attempt, close, failure, insist, wants_retrain  # isort: skip
 from tasks.deliver import deliver  # isort: skip
 from tasks.asked import actor, late, run_name  # isort: skip
 
@@ -45,6 +45,7 @@ __all__ = [  # noqa: RUF022 - the order of the graph
     "agenda",
     "attempt",
     "failure",
+    "insist",
     "deliver",
     "wants_retrain",
     "close",

@@ -8,7 +8,7 @@ or a retrain that fails is told, and the date is done.
 import logging
 from collections.abc import Callable
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -21,6 +21,7 @@ from perennial.errors import Fenced
 from perennial.setbacks import account
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @task(name="agenda", cache_policy=NO_CACHE)
@@ -41,6 +42,15 @@ def attempt(flow: Callable[..., State[Any]], *args: Any) -> State[Any]:
         log.warning("overtaken; trying again")
         return flow(*args, return_state=True)
     return state
+
+
+def insist(work: Callable[..., T], *args: Any) -> T:
+    """Do a piece of work, and again if a rollback or the like took over meanwhile; it is done by then."""
+    try:
+        return work(*args)
+    except Fenced:
+        log.warning("overtaken; trying again")
+        return work(*args)
 
 
 def failure(state: State[Any]) -> str:

@@ -51,11 +51,6 @@ class Late:
     days: tuple[Estimated, ...]
     trust: Trust
 
-    @property
-    def shown(self) -> float:
-        """The newest estimate; nan when it is muted."""
-        return self.days[-1].estimate if self.days and not self.trust.muted else float("nan")
-
 
 def late_estimates(cfg: Pipeline, published: pa.Table, matured: TestRows) -> tuple[LateEstimate, ...]:
     """Return the newest estimate of each metric beside the newest one that has matured; see :func:`late`."""

@@ -109,9 +109,9 @@ def mebibytes(value: float) -> str:
 
 
 def estimated(one: LateEstimate) -> str:
-    """Return what is thought of days without labels, with the record of such late_estimates."""
-    if one.muted:
-        said = f"{one.metric} not estimated, {one.muted}"
+    """Return what is thought of days without labels, with the record of such estimates."""
+    if one.muted or math.isnan(one.estimate):
+        said = f"{one.metric} not estimated, {one.muted or 'since no score is above zero'}"
     else:
         said = f"{one.metric} about {one.estimate:.3f} up to {one.day}, estimated from the scores"
     if one.checked is None:
