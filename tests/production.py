@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -134,10 +136,20 @@ def answers(url: str) -> bool:
         return False
 
 
-def api(path: str) -> Any:
-    """Return what the Prefect server says."""
-    with urllib.request.urlopen(f"{os.environ['PREFECT_API_URL']}/{path}", timeout=30) as answer:
-        return json.load(answer)
+def api(path: str, body: Any = None, url: str = "") -> Any:
+    """Ask a Prefect server, as patiently as Prefect's own client: it answers 503 while SQLite is busy."""
+    data = None if body is None else json.dumps(body).encode()
+    address = f"{url or os.environ['PREFECT_API_URL']}/{path}"
+    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
 
 
 def wait_for(true: Callable[[], bool]) -> None:

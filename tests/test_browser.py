@@ -22,6 +22,7 @@ import pytest
 from perennial.context import Workspace
 from perennial.reports.fleet import write_fleet
 from tests import shop
+from tests.production import api
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -47,10 +48,7 @@ class Up:
 
     def api(self, path: str, body: Any = None) -> Any:
         """Ask the Prefect server."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.prefect}/api/{path}", data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        return api(path, body, f"{self.prefect}/api")
 
     def processes(self) -> list[psutil.Process]:
         """Return the process and all below it."""

@@ -1,10 +1,8 @@
 """Runs that somebody or something asked for: late schedules, the monitor's wish, a person's decision."""
 
-import json
 import os
 import subprocess
 import sys
-import urllib.request
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -49,7 +47,7 @@ def test_a_late_run_does_its_own_date_and_the_monitors_wish_is_answered(place: W
     now = datetime.combine(shop.AS_OF + timedelta(days=2), time(5, 30), tzinfo=UTC)
     due = datetime.now(UTC) - timedelta(days=1)
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": due.isoformat()}}
-    post(f"deployments/{deployed()['id']}/create_flow_run", {"state": state, "parameters": {"overrides": {"seed": 5}}})
+    api(f"deployments/{deployed()['id']}/create_flow_run", {"state": state, "parameters": {"overrides": {"seed": 5}}})
     log = prefect(place.root, "worker", "start", "--pool", NAME, "--run-once", PERENNIAL_NOW=now.isoformat())
     (late,) = runs()
 
@@ -100,15 +98,7 @@ def deployed() -> dict[str, Any]:
 
 def runs() -> list[dict[str, Any]]:
     """Return the runs of that deployment."""
-    return list(post("flow_runs/filter", {"deployments": {"id": {"any_": [deployed()["id"]]}}}))
-
-
-def post(path: str, body: Any) -> Any:
-    """Tell the Prefect server."""
-    url = f"{os.environ['PREFECT_API_URL']}/{path}"
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
+    return list(api("flow_runs/filter", {"deployments": {"id": {"any_": [deployed()["id"]]}}}))
 
 
 def prefect(root: Path, *words: str, **variables: str) -> str:
