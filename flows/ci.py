@@ -8,34 +8,26 @@ candidate's home, and the candidate meets it there as it would meet the champion
 
 import json
 import os
-import re
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from math import nan
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from flows import server
-from perennial.changes import EXCUSABLE, LIBRARY, Change, Outcome, Revision, Status, Trial, compare, describe
+from flows.sides import Ran, Side, train
+from perennial.changes import EXCUSABLE, Change, Outcome, Revision, Status, Trial, compare, describe
 from perennial.config.files import scratch_environment
 from perennial.config.validation import validate
 from perennial.config.yamlsafe import nearest
-from perennial.context import Workspace
 from perennial.contracts import Score, Verdict
-from perennial.errors import ConfigError, PerennialError
+from perennial.errors import ConfigError
 from perennial.privacy import KEY_FILE
 from perennial.revisions import check_out, commit_of, enthrone
-
-INSTALLED = Path(__file__).resolve().parent.parent
-"""Where the code lies that runs now; used for projects that hold none of their own."""
-_UNREADABLE = ("SourceError", "SourceUnusable", "SchemaError")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,30 +49,6 @@ class Request:
     as_of: date | None = None
     environment: str | None = None
     reports: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Side:
-    """One revision of one pipeline, with a home of its own."""
-
-    root: Path
-    home: Path
-    environment: Path
-
-    def workspace(self) -> Workspace:
-        return Workspace.open(str(self.environment), self.root)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ran:
-    """How a run ended: its record, or what was raised."""
-
-    record: Mapping[str, Any] | None = None
-    error: str = ""
-
-    @property
-    def unreadable(self) -> bool:
-        return self.error.startswith(_UNREADABLE)
 
 
 def check(root: Path, request: Request, say: Callable[[str], None]) -> Outcome:
@@ -151,10 +119,10 @@ def _trial(
     base = None
     if change.kind == "changed":
         say(f"{change.pipeline}: training the base's model as of {day} ...")
-        base = _run(old, change.pipeline, day)
+        base = train(old, change.pipeline, day)
         note = _enthroned(base, old, new, day, commit)
     say(f"{change.pipeline}: retraining ({'; '.join(change.reasons[:2])}) ...")
-    ran = _run(new, change.pipeline, day)
+    ran = train(new, change.pipeline, day)
     if request.reports and (new.home / "reports").is_dir():
         shutil.copytree(new.home / "reports", request.reports, dirs_exist_ok=True)
     trial = replace(_judged(change, ran, base, note), as_of=str(day), seconds=time.perf_counter() - start)
@@ -163,63 +131,28 @@ def _trial(
     return replace(trial, excused=excused)
 
 
-def _side(name: str, folder: Path, root: Path, request: Request, project: Path) -> _Side:
+def _side(name: str, folder: Path, root: Path, request: Request, project: Path) -> Side:
     home = folder / name
     home.mkdir(parents=True)
     file = folder / f"{name}.yaml"
     # JSON is YAML; references to secrets are left as they stand
     file.write_text(json.dumps(scratch_environment(request.environment, project, home)), encoding="utf-8")
-    return _Side(root=root, home=home, environment=file)
+    return Side(root=root, home=home, environment=file)
 
 
-def _run(side: _Side, pipeline: str, day: date) -> _Ran:
-    """Retrain with the code and settings of one side; never raises for what goes wrong in there."""
-    code = side.root if (side.root / LIBRARY / "identity.py").exists() else INSTALLED
-    more = os.environ.get("PYTHONPATH")
-    environment = os.environ | {"PYTHONPATH": f"{code}{os.pathsep}{more}" if more else str(code)}
-    words = ["run", pipeline, "--as-of", day.isoformat(), "--env", str(side.environment), "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *words],
-        cwd=side.root,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        error = _complaint(done.stderr.replace(f"{side.root}/", ""))
-        return _Ran(error=error or f"the run ended with exit code {done.returncode}")
-    return _Ran(record=json.loads(done.stdout))
-
-
-def _complaint(text: str) -> str:
-    """Return the paragraph that a run ended with, or the last line of what nobody expected."""
-    names = "|".join([*sorted(_names(PerennialError)), "OSError", "PermissionError", "FileNotFoundError"])
-    found = list(re.finditer(rf"^(?:{names}): ", text, re.MULTILINE))
-    lines = text.strip().splitlines()
-    return text[found[-1].start() :].strip()[:2000] if found else lines[-1][:500] if lines else ""
-
-
-def _names(error: type[Exception]) -> set[str]:
-    below = error.__subclasses__()
-    return {one.__name__ for one in below}.union(*(_names(one) for one in below))
-
-
-def _enthroned(base: _Ran, old: _Side, new: _Side, day: date, commit: str) -> str:
+def _enthroned(base: Ran, old: Side, new: Side, day: date, commit: str) -> str:
     """Put the base's model in force where the candidate will be trained; return what a reader should know of it."""
     if base.record is None:
         return f"The base's model could not be trained: {base.error}"
     if (old.home / KEY_FILE).exists():  # one and the same person on both sides
         shutil.copy(old.home / KEY_FILE, new.home)
-    (blob,) = (old.home / "models").rglob("*.skops")
-    record = base.record
+    record, (blob,) = base.record, base.models
     enthrone(new.workspace(), record["pipeline"], blob, record["run_key"], day, commit)
     failed = [v["reason"] for v in record["verdicts"] if not v["passed"]]
     return f"The base's own model does not pass its gates either: {'; '.join(failed)}" if failed else ""
 
 
-def _judged(change: Change, ran: _Ran, base: _Ran | None, note: str) -> Trial:
+def _judged(change: Change, ran: Ran, base: Ran | None, note: str) -> Trial:
     if ran.record is None:
         status: Status = "data missing" if ran.unreadable else "not trained"
         return Trial(change=change, status=status, note="\n".join(filter(None, (ran.error, note))))

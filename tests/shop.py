@@ -37,6 +37,24 @@ CHECKS = """
 - {expect: column_values_to_not_be_null, column: entity}
 - {expect: column_values_to_be_between, column: y, min_value: 0, max_value: 1000}
 """
+# Orders by what the shop forecasts.
+ORDERS = """
+pipeline: orders
+kind: replenish
+data:
+  source: {type: files, path: data/sales}
+  columns: {entity: product, ds: day, y: units, extra: {category: category}}
+known:
+  plan:
+    source: {type: predictions, pipeline: shop}
+    columns: {entity: entity, ds: ds, available_at: available_at, extra: {y_hat: y_hat}}
+guards: {min_rows: 100, min_entities: 1, max_null_rate: 0.0, min_value: 0}
+replenish: {forecast: plan, lead_days: 2, pack: 6, order_cost: 0.2, choose_days: 28}
+split: {holdout: 28, step: 28}
+model: {params: {max_iter: 15, max_leaf_nodes: 7, min_samples_leaf: 20}, rows: 3000, history_days: 100, seed: 3}
+gates:
+  - {metric: unmet, against: bound, max: 0.9}
+"""
 LOCAL = "environment: local\nhome: .perennial\ndata_roots: [data]\nthreads: 1\nprefect: configured\n"
 
 

@@ -51,7 +51,9 @@ def sources(name: str) -> list[Source]:
 
 
 def has_data(source: Source, folders: set[str]) -> bool:
-    """Return whether a source lies in one of the folders; what was published lies in none of a scratch workspace."""
+    """Return whether a source lies in one of the folders; what another pipeline publishes has the data of that one."""
+    if source.type == "predictions":
+        return all(has_data(one, folders) for one in sources(source.pipeline))
     return source.type == "files" and any(Path(source.path).is_relative_to(one) for one in folders)
 
 

@@ -183,6 +183,29 @@ def test_data_that_is_missing_is_a_reason_to_refuse_until_excused(project: Proje
     assert "> SourceUnusable: no parquet file at 'data/sales'" in checked.markdown
 
 
+def test_what_a_pipeline_reads_of_others_is_published_first(project: Project) -> None:
+    """Orders by a forecast: both sides forecast and order; without a forecast nothing is known of the orders."""
+    orders = shop.ORDERS.replace("pipeline: shop}", "pipeline: steady}")
+    shop.write_project(project.root, f"as_of: {shop.AS_OF}\n{orders}", name="orders")
+    (project.root / "configs" / "orders.checks.yaml").unlink()
+    project.git("add", ".")
+    project.git("commit", "--quiet", "--message", "Order")
+    project.change("orders.yaml", {"order_cost: 0.2": "order_cost: 0.3"})
+    checked = project.check()
+
+    assert checked.verdicts["orders"] == "passed", checked.said
+    assert checked.code == 0
+    (one,) = (p for p in checked.answer["pipelines"] if p["change"]["pipeline"] == "orders")
+    assert {"candidate", "champion"} <= {s["contender"] for s in one["scores"]}
+
+    project.change("steady.yaml", {"path: data/sales": "path: data/nowhere"})
+    project.git("commit", "--quiet", "--all", "--message", "Forecast what nobody has")
+    project.change("orders.yaml", {"order_cost: 0.3": "order_cost: 0.4"})
+    checked = project.check()
+    assert (checked.verdicts["orders"], checked.code) == ("data missing", 1)
+    assert "> NothingPublished: steady, whose forecasts it reads, published none: SourceUnusable" in checked.markdown
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -18,24 +18,6 @@ from tests.zygote import Zygote
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
 
-ORDERS = """
-pipeline: orders
-kind: replenish
-data:
-  source: {type: files, path: data/sales}
-  columns: {entity: product, ds: day, y: units, extra: {category: category}}
-known:
-  plan:
-    source: {type: predictions, pipeline: shop}
-    columns: {entity: entity, ds: ds, available_at: available_at, extra: {y_hat: y_hat}}
-guards: {min_rows: 100, min_entities: 1, max_null_rate: 0.0, min_value: 0}
-replenish: {forecast: plan, lead_days: 2, pack: 6, order_cost: 0.2, choose_days: 28}
-split: {holdout: 28, step: 28}
-model: {params: {max_iter: 15, max_leaf_nodes: 7, min_samples_leaf: 20}, rows: 3000, history_days: 100, seed: 3}
-gates:
-  - {metric: unmet, against: bound, max: 0.9}
-"""
-
 
 @dataclass(frozen=True, kw_only=True)
 class System:
@@ -77,7 +59,7 @@ def _lists(root: Path) -> None:
 
 def _orders(root: Path) -> None:
     shop.project(root)
-    shop.write_project(root, ORDERS, name="orders")
+    shop.write_project(root, shop.ORDERS, name="orders")
 
 
 SYSTEMS = (
