@@ -69,13 +69,15 @@ def lists(root: Path) -> dict[str, list[str]]:
 
 
 def put(root: Path, n: int, shown: dict[str, list[str]], rate: float, rng: np.random.Generator) -> float:
-    """Let a batch arrive under its final name at once, and return when."""
+    """Let a batch arrive under its final name at once, and return when; what a user chose is on no list afterwards."""
     users = rng.choice(sorted(set(shown) - {""}), USERS, replace=False)
     everything = sorted({item for items in shown.values() for item in items})
     rows: list[tuple[str, str]] = []
     for user in users:
         for _ in range(CHOICES):
-            rows.append((user, str(rng.choice(shown[user] if rng.random() < rate else everything))))
+            item = str(rng.choice(shown[user] if shown[user] and rng.random() < rate else everything))
+            rows.append((user, item))
+            shown[user] = [one for one in shown[user] if one != item]
     table = pa.table({"user": [u for u, _ in rows], "item": [i for _, i in rows]})
     hidden = root / "events" / f".{n:03d}.parquet"
     pq.write_table(table, hidden)

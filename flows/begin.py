@@ -1,7 +1,8 @@
 """`perennial init`: from a table that nobody has described to a pipeline and its first run."""
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,7 +76,7 @@ def begin(workspace: Workspace, wish: Wish, *, ask: Ask, tell: Callable[[str], C
         SourceError: It cannot be read.
         Refused: Something of this name is there already.
     """
-    from perennial.profiling.convert import convert
+    from perennial.profiling.convert import RECORD, convert
     from perennial.profiling.history import history
     from perennial.profiling.opening import open_table
     from perennial.profiling.profile import profile
@@ -88,21 +89,22 @@ def begin(workspace: Workspace, wish: Wish, *, ask: Ask, tell: Callable[[str], C
         found = profile(opened, tell("Read"))
         meaning, columns, said = settle(found, wish.said, ask)
         plan = _plan(workspace, wish, found, meaning, columns, said, target)
-        if plan.how != "as it is":
-            convert(found, meaning, plan, target, wish.command, tell("Convert"))
-        table = _table(plan)
-        rows = history(table, workspace.env, base=workspace.root, tell=tell("Learn from"))
-        draft = Draft(
-            name=name,
-            source=opened.label,
-            meaning=meaning,
-            plan=plan,
-            columns=columns,
-            rows=rows,
-            today=workspace.now().date(),
-        )
-        files = () if wish.data_only else _write(workspace, draft)
-    made = (_short(workspace, target), _short(workspace, target.with_name("conversion.json")))
+        with _put_back_on_error(target, target.with_name(RECORD)):
+            if plan.how != "as it is":
+                convert(found, meaning, plan, target, wish.command, tell("Convert"))
+            table = _table(plan)
+            rows = history(table, workspace.env, base=workspace.root, tell=tell("Learn from"))
+            draft = Draft(
+                name=name,
+                source=opened.label,
+                meaning=meaning,
+                plan=plan,
+                columns=columns,
+                rows=rows,
+                today=workspace.now().date(),
+            )
+            files = () if wish.data_only else _write(workspace, draft)
+    made = (_short(workspace, target), _short(workspace, target.with_name(RECORD)))
     return Begun(
         pipeline=name,
         kind=meaning.kind,
@@ -114,6 +116,28 @@ def begin(workspace: Workspace, wish: Wish, *, ask: Ask, tell: Callable[[str], C
         conversion=plan.how,
         because=plan.reasons,
     )
+
+
+@contextmanager
+def _put_back_on_error(*paths: Path) -> Iterator[None]:
+    """Leave files as they were if what follows fails: a table that is refused must not stand in the way of the next."""
+    kept = {path: path.with_suffix(".before") for path in paths if path.exists()}
+    for path, aside in kept.items():
+        shutil.copyfile(path, aside)
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            if path in kept:
+                kept[path].replace(path)
+            else:
+                path.unlink(missing_ok=True)
+        for folder in {path.parent for path in paths}:
+            with suppress(OSError):  # it holds something else, or never was
+                folder.rmdir()
+        raise
+    for aside in kept.values():
+        aside.unlink()
 
 
 def settle(found: Profile, said: Answers, ask: Ask) -> tuple[Meaning, tuple[ColumnUse, ...], Answers]:

@@ -131,9 +131,9 @@ def _day(start: str | None) -> str | None:
 
 def _again(given: str, name: str | None, table: str | None, said: object) -> str:
     """Return the command that converts the same table again, without the password of an address."""
-    import re
+    from perennial.sources.sql import shown
 
-    parts = ["perennial", "init", re.sub(r"(://[^/:@]*):[^@/]*@", r"\1@", given)]
+    parts = ["perennial", "init", shown(given) if "://" in given else given]
     options = {"name": name, "table": table} | {
         field: getattr(said, field) for field in ("kind", "time", "target", "positive", "start")
     }

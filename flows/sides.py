@@ -19,7 +19,7 @@ from perennial.errors import ConfigError, PerennialError
 INSTALLED = Path(__file__).resolve().parent.parent
 """Where the code lies that runs now; used for projects that hold none of their own."""
 MISSING = "NothingPublished"
-_UNREADABLE = ("SourceError", "SourceUnusable", "SchemaError", MISSING)
+_UNREADABLE = ("SourceError", "SourceUnusable", MISSING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

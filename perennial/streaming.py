@@ -11,27 +11,25 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from perennial.audience import Audience, audience
+from perennial.choicefiles import files, read
 from perennial.contracts import Alert, Cause, Finding, Publication
 from perennial.durable import write_atomically
-from perennial.errors import Refused, SchemaError, SourceUnusable, sample
+from perennial.errors import Refused, SourceUnusable
 from perennial.monitoring.alerting import alert_of
 from perennial.monitoring.stream import Alarm, Stream, advance, proven, recovered, tally
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from perennial.context import Workspace
-    from perennial.ledger import Ledger
 
 log = logging.getLogger(__name__)
-COLUMNS = ("user", "item")
-ENDINGS = (".parquet", ".csv", ".ndjson")
 CAUSE: Cause = "accuracy"
 _PATIENCE_S = 10.0
 
@@ -67,52 +65,65 @@ class _State:
 class Follower:
     """Follows one pipeline's folder of choices.
 
+    A choice counts once, and only of users with a history who had not had the item: as when the version was judged.
+    Files should stay in the folder until the next publication, or a choice that a file of today repeats counts again.
+
     Args:
         workspace: Where everything is kept.
         pipeline: Its name.
         folder: Where the files of choices arrive.
-        alarm: When the stream counts as degraded; ``usual`` says what it is compared with.
     """
 
-    def __init__(self, workspace: "Workspace", pipeline: str, folder: Path, alarm: Alarm) -> None:
-        self._workspace, self._pipeline, self._folder, self._alarm = workspace, pipeline, folder, alarm
+    def __init__(self, workspace: "Workspace", pipeline: str, folder: Path) -> None:
+        self._workspace, self._pipeline, self._folder = workspace, pipeline, folder
         self._path = workspace.home / "streams" / f"{pipeline}.json"
-        self._lists: dict[str, frozenset[str]] = {}
-        self._shown: date | None = None
+        self._audience: Audience | None = None
+        self._alarm: Alarm | None = None
+        self._since: dict[str, set[str]] = {}
+        self._caught_up = False
+        """Whether ``since``, the items by user that came in since the publication, holds what was read before."""
 
     def look(self) -> tuple[Batch, ...]:
         """Read every file that is new, in order of name, and tell of what it proves.
 
+        Files wait while it is not known how often the version that is served is hit usually: the monitor says so.
+
         Raises:
-            Refused: There is no such folder, or nothing was ever published.
+            Refused: There is no such folder, or nothing was ever published or measured.
             LedgerError: The ledger does not answer.
         """
         if not self._folder.is_dir():
             raise Refused(f"{self._folder} is no folder; name the one that the files of choices arrive in")
-        state = self._restored(self._serve())
+        shown = self._serve()
+        if self._alarm is None:
+            log.warning("version %d is not measured yet: choices wait for the monitor", shown.publication.version)
+            return ()
+        state = self._restored(shown.publication)
         found = []
-        for path in _files(self._folder):
+        for path in files(self._folder):
             data = path.read_bytes()
             digest = hashlib.sha256(data).hexdigest()
             if state.files.get(path.name) != digest:
-                found.append(self._take(state, path, data))
+                found.append(self._take(state, path, data, shown, self._alarm))
                 state.files[path.name] = digest
                 self._keep(state)
         return tuple(found)
 
-    def _take(self, state: _State, path: Path, data: bytes) -> Batch:
+    def _take(self, state: _State, path: Path, data: bytes, shown: Audience, alarm: Alarm) -> Batch:
         try:
             chosen = read(path.name, data)
         except SourceUnusable as error:
             log.warning("%s is left out: %s", path.name, error)
             return Batch(file=path.name, stream=state.stream, problem=str(error))
-        seen = advance(state.stream, tally(chosen, self._lists), self._alarm)
-        alert = self._tell(seen) if proven(seen, self._alarm) else None
-        state.stream = recovered(seen) if proven(seen, self._alarm) else seen
+        tallies = tally(chosen, shown.shown, lambda user: shown.had(user) | self._since.get(user, set()))
+        seen = advance(state.stream, tallies, alarm)
+        alert = self._tell(seen, alarm) if proven(seen, alarm) else None
+        state.stream = recovered(seen) if proven(seen, alarm) else seen
+        _note(self._since, chosen)
         seconds = self._workspace.now().timestamp() - path.stat().st_mtime
         return Batch(file=path.name, stream=seen, alert=alert, seconds=seconds)
 
-    def _tell(self, seen: Stream) -> Alert | None:
+    def _tell(self, seen: Stream, alarm: Alarm) -> Alert | None:
         """Open the alert, unless people know already, and send it."""
         from perennial.alerts import deliver
         from perennial.ledger.operation import WATCH
@@ -121,34 +132,36 @@ class Follower:
         day = self._workspace.now().date()
         with ledger.hold(f"{name}{WATCH}", locks=self._workspace.home / "locks", wait_s=_PATIENCE_S) as lease:
             told = any(one.finding.cause == CAUSE for one in ledger.alerts(name, open_only=True))
-            alert = alert_of(name, self._workspace.pipeline(name).config.owner, day, self._finding(seen, day))
+            alert = alert_of(name, self._workspace.pipeline(name).config.owner, day, self._finding(seen, alarm, day))
             fresh = not told and ledger.open_alert(lease, alert)
         deliver(ledger, self._workspace.env)  # also what an interrupted process left unsent
         return alert if fresh else None
 
-    def _finding(self, seen: Stream, day: date) -> Finding:
+    def _finding(self, seen: Stream, alarm: Alarm, day: date) -> Finding:
         return Finding(
             cause=CAUSE,
             level="critical",
             since=day,
             summary=(
-                f"served lists are hit less often than {self._alarm.floor:.3g} of the choices: {seen.rate:.3g} of "
-                f"{seen.choices:,} so far, {self._alarm.usual:.3g} when the version was judged; the last "
+                f"served lists are hit less often than {alarm.floor:.3g} of the choices: {seen.rate:.3g} of "
+                f"{seen.choices:,} so far, {alarm.usual:.3g} when the version was judged; the last "
                 f"{seen.since:,} observations prove it"
             ),
             likely="What users choose has moved, or lists of another day or of other users are shown.",
             command=f"perennial monitor {self._pipeline}",
         )
 
-    def _serve(self) -> Publication:
-        """Return the newest publication and hold its lists."""
+    def _serve(self) -> Audience:
+        """Return who is shown what by the newest publication, and learn what that is compared with."""
         published = self._workspace.ledger.publications(self._pipeline)
         if not published:
             raise Refused(f"{self._pipeline} has published nothing yet; run `perennial score {self._pipeline}` first")
-        newest = published[-1]
-        if newest.as_of != self._shown:
-            self._lists, self._shown = served(self._workspace, newest), newest.as_of
-        return newest
+        if self._audience is None or published[-1] != self._audience.publication:
+            self._audience = audience(self._workspace, published[-1])
+            self._alarm, self._since, self._caught_up = None, {}, False
+        if self._alarm is None:
+            self._alarm = alarm_for(self._workspace, self._pipeline, published[-1].version)
+        return self._audience
 
     def _restored(self, publication: Publication) -> _State:
         """Return the state as it was kept; what another version did says nothing about this one."""
@@ -158,8 +171,13 @@ class Follower:
             state = _State(version=kept["version"], stream=Stream(**kept["stream"]), files=kept["files"])
         if state.version != publication.version:
             state.version, state.stream = publication.version, Stream()
-        here = {path.name for path in _files(self._folder)}
+        here = {path.name: path for path in files(self._folder)}
         state.files = {name: digest for name, digest in state.files.items() if name in here}
+        if not self._caught_up:
+            self._caught_up = True
+            for name in state.files:
+                with suppress(SourceUnusable):
+                    _note(self._since, read(name, here[name].read_bytes()))
         return state
 
     def _keep(self, state: _State) -> None:
@@ -176,14 +194,23 @@ def follower(workspace: "Workspace", pipeline: str, folder: Path) -> Follower:
     cfg = workspace.pipeline(pipeline).config
     if cfg.kind != "recommend":
         raise Refused(f"{pipeline} is of kind {cfg.kind!r}; only lists of kind 'recommend' are hit by choices")
-    settings = cfg.recommend.stream
-    alarm = Alarm(
-        usual=usual_rate(workspace.ledger, cfg.pipeline),
-        tolerated=settings.tolerated,
-        degraded=settings.degraded,
-        after=settings.false_alarms,
-    )
-    return Follower(workspace, cfg.pipeline, folder, alarm)
+    if not any("hit_error" in one.expected for one in workspace.ledger.measurements(cfg.pipeline)):
+        raise Refused(f"it is not known yet how often {pipeline} is hit usually: run `perennial monitor {pipeline}`")
+    return Follower(workspace, cfg.pipeline, folder)
+
+
+def alarm_for(workspace: "Workspace", pipeline: str, version: int) -> Alarm | None:
+    """Return what a version's lists are compared with: hits per choice when it was judged; ``None`` if not measured."""
+    settings = workspace.pipeline(pipeline).config.recommend.stream
+    for one in reversed(workspace.ledger.measurements(pipeline)):
+        if one.champion == version and "hit_error" in one.expected:
+            return Alarm(
+                usual=1.0 - one.expected["hit_error"],
+                tolerated=settings.tolerated,
+                degraded=settings.degraded,
+                after=settings.false_alarms,
+            )
+    return None
 
 
 def follow(
@@ -205,73 +232,6 @@ def follow(
         done += 1
 
 
-def served(workspace: "Workspace", publication: Publication) -> dict[str, frozenset[str]]:
-    """Return the items listed by user in a publication, verified by digest."""
-    from perennial.publishing import predictions
-
-    table = predictions(publication.pipeline)
-    lists: dict[str, set[str]] = {}
-    scan = workspace.lake.scan(table, publication.table_version, files=publication.files, columns=COLUMNS)
-    for batch in scan:
-        for user, item in _pairs(batch):
-            lists.setdefault(user, set()).add(item)
-    return {user: frozenset(items) for user, items in lists.items()}
-
-
-def usual_rate(ledger: "Ledger", pipeline: str) -> float:
-    """Return the hits per choice that the version in force had when it was judged.
-
-    Raises:
-        Refused: It was not measured yet.
-    """
-    measured = ledger.measurements(pipeline, last=1)
-    error = measured[-1].expected.get("hit_error") if measured else None
-    if error is None:
-        raise Refused(f"it is not known yet how often {pipeline} is hit usually: run `perennial monitor {pipeline}`")
-    return 1.0 - error
-
-
-def read(name: str, data: bytes) -> list[tuple[str, str]]:
-    """Return user and item of every choice in a file; rows without either are left out.
-
-    Raises:
-        SourceUnusable: It is damaged or of another kind.
-        SchemaError: A column is missing.
-    """
-    import pyarrow as pa
-
-    try:
-        table = _parse(name, pa.BufferReader(data))
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        raise SourceUnusable(f"{name} cannot be read: {str(error).splitlines()[0][:200]}") from error
-    if missing := [column for column in COLUMNS if column not in table.column_names]:
-        raise SchemaError(f"{name} has no column {sample(missing)}; it has {sample(table.column_names)}")
-    return [pair for batch in table.select(COLUMNS).to_batches() for pair in _pairs(batch)]
-
-
-def _parse(name: str, source: Any) -> "pa.Table":
-    if name.endswith(".parquet"):
-        import pyarrow.parquet as pq
-
-        return pq.read_table(source)
-    import pyarrow as pa
-
-    if name.endswith(".csv"):
-        from pyarrow import csv
-
-        text = csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()))
-        return csv.read_csv(source, convert_options=text)
-    from pyarrow import json as lines
-
-    return lines.read_json(source)
-
-
-def _pairs(batch: "pa.RecordBatch") -> list[tuple[str, str]]:
-    import pyarrow as pa
-
-    users, items = (batch[name].cast(pa.string()).to_pylist() for name in COLUMNS)
-    return [(u, i) for u, i in zip(users, items, strict=True) if u is not None and i is not None]
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix in ENDINGS and not p.name.startswith("."))
+def _note(since: dict[str, set[str]], chosen: Iterable[tuple[str, str]]) -> None:
+    for user, item in chosen:
+        since.setdefault(user, set()).add(item)

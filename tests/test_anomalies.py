@@ -2,15 +2,21 @@
 
 import math
 from dataclasses import replace
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.config.anomaly import Anomaly, Measure
+from perennial.config.files import load_pipeline
 from perennial.errors import TrainingError
 from perennial.evaluation.budget import alerted, caught, leaders, learn_threshold, most_a_day
+from perennial.features.judgedtable import read_events
 from perennial.features.peers import usual
 from perennial.features.unusual import Events, compare, feature_names, logarithmic, plain
 from perennial.models.anomalies import EventScorer, fit_scorer
@@ -18,6 +24,7 @@ from perennial.models.explanations import explain, sentence
 from perennial.models.planting import errors_of, plant
 from perennial.models.tails import fit_tail, surprise
 from perennial.registry import canonical
+from tests.shop import ROOT
 
 CFG = Anomaly(
     measures={
@@ -239,3 +246,26 @@ def test_settings_that_allow_no_alert_are_refused() -> None:
     with pytest.raises(ValueError, match="allows no alert"):
         Anomaly(budget=0.4, most=2)
     assert feature_names(CFG)[-2:] == ("repeats", "hour")
+
+
+def test_an_event_of_no_group_speaks_for_itself() -> None:
+    """Lines without an invoice are not one large invoice."""
+    cfg = load_pipeline(ROOT / "configs" / "transaction_anomalies.yaml").config
+    n = 4
+    stamp = pa.array([datetime(2024, 5, 2, tzinfo=UTC)] * n, pa.timestamp("us", "UTC"))
+    texts = {"invoice": ["i", "i", None, None], "product": ["p"] * n, "customer": ["c"] * n}
+    rows = pa.table(
+        {
+            "entity": ["l0", "l1", "l2", "l3"],
+            "ds": pa.array([date(2024, 5, 1)] * n, pa.date32()),
+            "y": pa.nulls(n, pa.float64()),
+            "available_at": stamp,
+            **{name: pa.array(values, pa.string()) for name, values in texts.items()},
+            "quantity": [1.0] * n,
+            "price": [2.0] * n,
+            "second": [60.0] * n,
+        }
+    )
+    snapshot: Any = SimpleNamespace(main="main", as_of=date(2024, 5, 1))
+    found = read_events(cfg, snapshot, lambda _table: iter(rows.to_batches()))
+    assert found.groups.take(pa.array(found.events.group)).to_pylist() == ["i", "i", "l2", "l3"]

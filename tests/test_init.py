@@ -211,11 +211,20 @@ def test_an_answer_changes_what_follows(place: Workspace, tmp_path: Path) -> Non
 
 
 def test_too_little_history_writes_nothing(place: Workspace, tmp_path: Path) -> None:
-    """Forty days are too few, and no settings are left behind."""
+    """Forty days are too few: nothing is left that would refuse the next try, and what was there stays."""
     bikes(days=40).to_csv(tmp_path / "b.csv", index=False)
     with pytest.raises(ConfigError, match="at least 56"):
         start(place, tmp_path / "b.csv")
     assert not (place.root / "configs" / "mine.yaml").exists()
+    assert not (place.root / "data" / "mine").exists()
+    bikes().to_csv(tmp_path / "b.csv", index=False)
+    start(place, tmp_path / "b.csv")
+    before = sorted((path.name, path.read_bytes()) for path in (place.root / "data" / "mine").iterdir())
+
+    bikes(days=40).to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(ConfigError, match="at least 56"):
+        start(place, tmp_path / "b.csv", force=True)
+    assert sorted((path.name, path.read_bytes()) for path in (place.root / "data" / "mine").iterdir()) == before
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Kind classify on a small world of card fraud: what is trained, judged, scored, and what nobody may know."""
 
+import json
 from dataclasses import dataclass
 from datetime import date, timedelta
 from types import SimpleNamespace
@@ -14,6 +15,8 @@ from perennial.config.models import Pipeline
 from perennial.context import Workspace
 from perennial.contracts import Evaluation, Split
 from perennial.errors import ConfigError, TrainingError
+from perennial.evaluation.classification import COST_FALSE_NEGATIVE, COST_FALSE_POSITIVE, UNIT
+from perennial.evaluation.metrics import subset
 from perennial.features.events import Events
 from perennial.features.panel import epoch_day
 from perennial.kinds import classify as problem
@@ -136,6 +139,19 @@ def test_inputs_of_a_past_day_are_those_of_that_day(made: Made) -> None:
     assert then.num_rows > 0
     later = problem.inputs(made.data, made.cfg, made.model, day, threads=1)
     assert then.to_pandas().equals(later.to_pandas())  # nan is nan there
+
+
+def test_what_a_stress_set_hides_is_hidden_from_the_forecast_alone(made: Made) -> None:
+    """A missed fraud costs its amount, also where the model is not told it; rows stay those of their own customer."""
+    settings = made.cfg.classify.model_dump(mode="json") | {"evaluation_sets": {"blind": {"without": ["amount"]}}}
+    cfg = made.cfg.model_copy(update={"classify": type(made.cfg.classify).model_validate_json(json.dumps(settings))})
+    rows = problem.evaluate(made.data, made.split, cfg, {"candidate": made.fitted.model}, 1).rows
+    main, blind = (subset(rows, rows.sets[name]) for name in ("main", "blind"))
+    assert (blind.entities[blind.entity] == main.entities[main.entity]).all()
+    assert (blind.y == main.y).all()
+    for name in (COST_FALSE_NEGATIVE, COST_FALSE_POSITIVE, UNIT):
+        assert (blind.extra[name] == main.extra[name]).all()
+    assert (blind.forecasts["candidate"] != main.forecasts["candidate"]).mean() > 0.1
 
 
 def test_without_a_model_there_is_a_naive_score(made: Made) -> None:

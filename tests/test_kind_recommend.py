@@ -10,10 +10,12 @@ import pytest
 
 from perennial.config.files import load_pipeline
 from perennial.config.models import Pipeline
+from perennial.contracts import Window
 from perennial.errors import TrainingError
 from perennial.evaluation.recommending import METRICS, losses
 from perennial.evaluation.scores import score
 from perennial.evaluation.sums import Grid
+from perennial.features.choices import Choices
 from perennial.features.panel import EPOCH, epoch_day
 from perennial.kinds import recommend
 from perennial.kinds.recommend import World
@@ -112,6 +114,33 @@ def test_backtest_is_what_the_version_was_judged_on(world: World, cfg: Pipeline)
     judged = recommend.evaluate(world, split, cfg, {"candidate": model}, 1).rows
     again = recommend.backtest(world, cfg, model, EPOCH + timedelta(days=AS_OF), threads=1)
     assert (again.forecasts["served"] == judged.forecasts["candidate"]).all()
+
+
+def test_who_was_away_is_judged_on_the_list_that_is_served(world: World, cfg: Pipeline) -> None:
+    """With `active_days` that is the newcomers' list, in the evaluation as in what was published and ripened."""
+    cfg = cfg.model_copy(update={"recommend": cfg.recommend.model_copy(update={"active_days": 3})})
+    origin = AS_OF - cfg.recommend.window_days
+    then = replace(world, as_of=origin)
+    split = recommend.split(then, cfg)
+    model = recommend.train(then, split, cfg, champion=None, threads=1).model
+    rows = pa.Table.from_batches(list(recommend.predict(then, cfg, model, threads=1)))
+    shown = rows.append_column("as_of", pa.array([EPOCH + timedelta(days=origin)] * len(rows), pa.date32()))
+    served = recommend.mature(world, cfg, shown)
+    window = Window(origin=EPOCH + timedelta(days=origin), horizon=cfg.recommend.window_days)
+    judged = recommend.evaluate(world, replace(split, windows=(window,)), cfg, {"candidate": model}, 1).rows
+    assert len(set(rows["user"].to_pylist())) < (world.choices.known(origin).activity > 0).sum()
+    assert (served.extra["item/served"] == judged.extra["item/candidate"]).all()
+
+
+def test_names_are_published_as_they_were(cfg: Pipeline) -> None:
+    """The key escapes a slash and a percent sign; user and item by themselves do not."""
+    choices = Choices.of(np.array(["a%2Fb", "ann"]), np.array(["AC%2FDC", "50%25 off"]), np.array([1, 1]))
+    made = recommend.naive(World(choices=choices, as_of=1), cfg, EPOCH + timedelta(days=1))
+    rows = pa.Table.from_batches(list(made))
+    assert set(rows["user"].to_pylist()) == {"", "a/b", "ann"}
+    assert set(rows["item"].to_pylist()) == {"AC/DC", "50% off"}
+    listed = {"/AC%2FDC", "/50%25 off", "ann/AC%2FDC", "a%2Fb/50%25 off"}
+    assert set(rows["entity"].to_pylist()) == listed
 
 
 def test_without_a_model_everybody_is_listed_what_is_popular(world: World, cfg: Pipeline) -> None:

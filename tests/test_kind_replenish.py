@@ -23,7 +23,7 @@ HOW = {"pack": 6, "order_cost": 0.2, "lead_days": 2, "choose_days": 28, "shelf_d
 
 def cfg(**how: Any) -> Pipeline:
     """Return a pipeline of the kind."""
-    extra = {"on_hand": "stock"} if "on_hand" in how else {}
+    extra = {name: name for name in ("on_hand", "on_order") if name in how}
     columns = {"entity": "item", "ds": "day", "y": "sold", "extra": extra}
     known = {
         "plan": {
@@ -138,13 +138,43 @@ def test_the_published_forecast_is_what_is_ordered_by(run: Any) -> None:
 def test_counted_stock_counts(run: Any) -> None:
     """A full shelf orders nothing, an empty one does; days without stock are no demand."""
     *_, fitted = run
-    sold, on_hand = shop(), np.full((6, DAYS), 500.0)
-    on_hand[1] = 1.0
-    settings = cfg(on_hand="on_hand")
-    (batch,) = replenish.predict(loaded(settings, dense(sold, on_hand=on_hand)), settings, fitted.model, threads=1)
-    assert batch["on_hand"].to_pylist()[:2] == [500, 1]
+    sold, on_hand, on_order = shop(), np.full((6, DAYS), 500.0), np.zeros((6, DAYS))
+    on_hand[1], on_order[2], on_hand[3] = 1.0, 40.0, np.nan
+    settings = cfg(on_hand="on_hand", on_order="on_order")
+    counted = dense(sold, on_hand=on_hand, on_order=on_order)
+    (batch,) = replenish.predict(loaded(settings, counted), settings, fitted.model, threads=1)
+    (book,) = replenish.predict(loaded(cfg(), dense(sold)), cfg(), fitted.model, threads=1)
+    assert batch["on_hand"].to_pylist()[:3] == [500, 1, 500]
+    assert batch["on_order"].to_pylist()[:3] == [0, 0, 40]
     assert batch["y_hat"].to_pylist()[0] == 0
     assert batch["y_hat"].to_pylist()[1] > 0
+    for name in ("on_hand", "on_order"):  # nobody counted the fourth: that is not the same as none
+        assert batch[name].to_pylist()[3] == book[name].to_pylist()[3]
+
+
+def test_half_a_count_is_refused() -> None:
+    """Without what is on its way the same units would be ordered every evening until they arrive."""
+
+    def complaint(**how: Any) -> str:
+        settings = cfg(**how)
+        return " ".join(message for _, message in settings.problem.problems(settings))
+
+    assert "is required with `on_hand`" in complaint(on_hand="on_hand")
+    assert "is read with `on_hand` only" in complaint(on_order="on_order")
+    assert complaint(on_hand="on_hand", on_order="on_order") == ""
+    assert complaint(on_hand="on_hand", lead_days=1) == ""  # nothing is on its way in the evening
+
+
+def test_the_fallback_orders_on_evenings_of_review_alone() -> None:
+    """What the last week sold is ordered once a week, not on each of its evenings."""
+    settings = cfg(review_days=7)
+    ordered = []
+    for back in range(7):
+        data = loaded(settings, dense(shop()), as_of=DAYS - 1 - back)
+        rows = pa.Table.from_batches(list(replenish.naive(data, settings, day(DAYS - 1 - back))))
+        ordered.append(sum(rows["y_hat"].to_pylist()))
+    assert sorted(ordered)[:6] == [0] * 6
+    assert max(ordered) > 0
 
 
 def test_published_orders_mature_into_cost_and_fill_rate(run: Any) -> None:

@@ -54,6 +54,12 @@ def test_no_original_passes_the_border_and_equal_people_have_equal_names(tmp_pat
     assert len(HIDDEN.of("7")) == DIGITS
 
 
+def test_one_name_has_one_pseudonym_however_it_is_spelled() -> None:
+    """Keys are composed when they land; a decomposed one that somebody asks for is the same person."""
+    key = Pseudonyms(columns=frozenset({"entity"}), key=b"k" * 16)
+    assert key.of("Ame\u0301lie") == key.of("Am\u00e9lie")
+
+
 def test_another_key_gives_other_names_and_no_key_is_shown() -> None:
     """Without the key a pseudonym cannot be made, and the object does not print it."""
     other = Pseudonyms(columns=HIDDEN.columns, key=b"another key, as long as it")

@@ -28,13 +28,15 @@ def test_bike_sharing_parts_are_leaks(tmp_path: Path) -> None:
 
 
 def test_known_in_advance_needs_rows_ahead(tmp_path: Path) -> None:
-    """A column is known in advance where rows after the last target have it, and nowhere else."""
-    table = bikes()
-    table["cnt"] = table["cnt"].astype(float)
-    table.loc[table.index[-20:], ["cnt", "casual", "registered", "temp"]] = np.nan
-    table.to_parquet(tmp_path / "b.parquet")
-    _, _, columns = look(tmp_path / "b.parquet")
-    assert (columns["holiday"].use, columns["temp"].use) == ("known", "observed")
+    """A column is known in advance where rows on as many days as are forecast have it; one day proves nothing."""
+    for ahead, use in ((28, "known"), (1, "observed")):
+        table = bikes()
+        table["cnt"] = table["cnt"].astype(float)
+        table.loc[table.index[-ahead:], ["cnt", "casual", "registered", "temp"]] = np.nan
+        table["promotion"] = np.random.default_rng(1).integers(0, 9, len(table))
+        table.to_parquet(tmp_path / "b.parquet")
+        _, _, columns = look(tmp_path / "b.parquet")
+        assert (columns["promotion"].use, columns["temp"].use) == (use, "observed")
 
 
 def test_same_day_twin_is_a_leak(tmp_path: Path) -> None:

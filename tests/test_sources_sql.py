@@ -116,6 +116,23 @@ def test_many_rows_come_in_batches(shop: str, tmp_path: Path, monkeypatch: pytes
     assert sorted(row["y"] for row in rows(file, table())) == list(range(2500))
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://reader:hunter2@host:5432/shop",
+        "postgresql://host/shop?user=reader&password=hunter2",
+        "sqlite:///shop.db",
+        "https://reader:hunter2@host/table.csv",
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str) -> None:
+    """Wherever it stands; the rest of the address is kept."""
+    found = sql.shown(url)
+    assert "hunter2" not in found
+    assert ("host" in url) == ("host" in found)
+    assert ("shop" in url) == ("shop" in found)
+
+
 @pytest.mark.parametrize("name", ["x; drop table sales", "sales--", "sales\0", '"sales"', "a.b.c", "sales where 1=1"])
 def test_sql_in_a_table_name_is_not_a_table_name(name: str) -> None:
     """The pattern of the config is the first wall."""

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.errors import ConfigError
-from perennial.monitoring.stream import NEWCOMER, Alarm, Stream, Tally, advance, proven, recovered, tally
+from perennial.monitoring.stream import Alarm, Stream, Tally, advance, proven, recovered, tally
 
 ALARM = Alarm(usual=0.2, tolerated=0.8, degraded=0.4, after=200.0)
 
@@ -55,11 +55,17 @@ def test_batches_do_not_matter(pairs: list[tuple[int, int]], data: st.DataObject
 
 
 def test_a_user_in_a_batch_is_one_observation() -> None:
-    """Choices are counted once; strangers are shown the newcomers' list, nobody is counted without a list."""
-    lists = {"a": frozenset("xy"), NEWCOMER: frozenset("z")}
-    found = tally([("a", "x"), ("a", "x"), ("a", "q"), ("b", "z")], lists)
-    assert found == (Tally(choices=2, hits=1), Tally(choices=1, hits=1))
-    assert tally([("b", "z")], {"a": frozenset("x")}) == ()
+    """A choice counts once, and not if the user had it; nobody is counted without a list, or who chose nothing new."""
+    lists, had = {"a": frozenset("xy"), "b": frozenset("z")}, {"a": frozenset("old"), "b": frozenset("old")}
+
+    def of(*chosen: tuple[str, str]) -> tuple[Tally, ...]:
+        return tally(chosen, lists.get, lambda user: had.get(user, frozenset()))
+
+    assert of(("a", "x"), ("a", "x"), ("a", "q"), ("a", "o"), ("b", "z")) == (
+        Tally(choices=2, hits=1),
+        Tally(choices=1, hits=1),
+    )
+    assert of(("b", "o"), ("c", "z")) == ()
 
 
 def test_after_an_alert_it_starts_again() -> None:

@@ -3,24 +3,26 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from perennial import intake
+from perennial.choicefiles import read
 from perennial.config.files import load_environment
-from perennial.context import Workspace
+from perennial.context import Workspace, open_run
 from perennial.errors import Refused, SchemaError, SourceUnusable
-from perennial.monitoring.stream import Alarm
-from perennial.streaming import Follower, follow, follower, read
-from tests import ledgers, shop
+from perennial.streaming import Follower, follow, follower
+from tests import fleets, ledgers, shop
 from tests.test_alerts import Sink, webhook
 
-ALARM = Alarm(usual=0.5, after=50.0)
 PIPELINE = """
 pipeline: demand
 kind: recommend
+recommend: {stream: {false_alarms: 50}}
 data: {source: {type: files, path: data}, columns: {entity: [user, item], ds: date, y: chosen}}
 gates: [{metric: ndcg_error, against: bound, max: 1.0}]
 monitor: {horizon: 10}
@@ -36,28 +38,55 @@ def sink() -> Iterator[Sink]:
 
 @pytest.fixture
 def place(tmp_path: Path, sink: Sink) -> Workspace:
-    """A workspace whose pipeline published two lists: that of Ann and the newcomers'."""
+    """A workspace whose pipeline published two lists, that of Ann and everybody else's; half are hit usually."""
     channels = f"channels: {{hook: {{url: '{sink.url}'}}}}\n"
     root = shop.write_project(tmp_path, PIPELINE, shop.LOCAL + channels, "demand")
     (root / "events").mkdir()
     workspace = Workspace(root, load_environment("local", root))
-    rows = pa.table({"user": ["ann", "ann", ""], "item": ["x", "y", "z"]})
-    made = workspace.lake.append("demand.predictions", rows.to_batches(), rows.schema)
-    publication = replace(ledgers.publication(), files=made.files, table_version=made.version)
+    land(workspace)
     with workspace.ledger.hold("demand", locks=workspace.home / "locks") as lease:
         ledgers.promoted(workspace.ledger, lease)
-        workspace.ledger.record_publication(lease, publication)
+    publish(workspace, ["ann/x", "ann/AC%2FDC", "/z"])
+    measure(workspace, 1, 0.5)
     return workspace
+
+
+def land(place: Workspace) -> None:
+    """Land what twenty users and Ann have had."""
+    users = ["ann", *(f"u{n}" for n in range(20))]
+    (place.root / "data").mkdir()
+    table = pa.table({"user": users, "item": ["old"] * 21, "date": [ledgers.DAY] * 21, "chosen": [1] * 21})
+    pq.write_table(table, place.root / "data" / "choices.parquet")
+    with open_run("retrain", "demand", as_of=ledgers.DAY, workspace=place) as run:
+        intake.take_in(run)
+        landings = intake.pending(run)
+        intake.accept(run, landings, intake.visible(run, {"demand": landings}), ledgers.REPORT)
+
+
+def publish(place: Workspace, entities: list[str], version: int = 1, day: date = ledgers.DAY) -> None:
+    """Publish places of lists."""
+    rows = pa.table({"entity": entities})
+    made = place.lake.append("demand.predictions", rows.to_batches(), rows.schema)
+    publication = replace(ledgers.publication(version, day), files=made.files, table_version=made.version)
+    with place.ledger.hold("demand", locks=place.home / "locks") as lease:
+        place.ledger.record_publication(lease, publication)
+
+
+def measure(place: Workspace, version: int, usual: float, day: date = ledgers.DAY) -> None:
+    """Let the monitor say how often a version is hit usually."""
+    with place.ledger.hold("demand", locks=place.home / "locks") as lease:
+        made = replace(fleets.measurement("demand", day), champion=version, expected={"hit_error": 1 - usual})
+        place.ledger.record_measurement(lease, made)
 
 
 def following(place: Workspace) -> Follower:
     """Follow the folder of events, as after a start of the process."""
-    return Follower(place, "demand", place.root / "events", ALARM)
+    return follower(place, "demand", place.root / "events")
 
 
-def put(place: Workspace, name: str, item: str) -> None:
-    """Let a file arrive in which twenty strangers choose an item."""
-    rows = "".join(json.dumps({"user": f"{name}-{n}", "item": item}) + "\n" for n in range(20))
+def put(place: Workspace, name: str, item: str, who: str = "u") -> None:
+    """Let a file arrive in which twenty users without a list of their own choose an item."""
+    rows = "".join(json.dumps({"user": f"{who}{n}", "item": item}) + "\n" for n in range(20))
     (place.root / "events" / name).write_text(rows)
 
 
@@ -67,14 +96,14 @@ def test_degradation_is_told_once(place: Workspace, sink: Sink) -> None:
     put(place, "1.ndjson", "z")
     assert [batch.alert for batch in one.look()] == [None]
     for n in (2, 3, 4):
-        put(place, f"{n}.ndjson", "q")
+        put(place, f"{n}.ndjson", f"q{n}")
     told = [batch.alert for batch in one.look() if batch.alert]
     assert len(told) == 1
     assert sink.keys == [told[0].key]
     again = following(place)
     assert again.look() == ()
     for n in (5, 6, 7):
-        put(place, f"{n}.ndjson", "q")
+        put(place, f"{n}.ndjson", f"q{n}")
     assert [batch.alert for batch in again.look()] == [None] * 3
     assert len(sink.taken) == len(place.ledger.alerts("demand")) == 1
     assert "hit less often than 0.4" in told[0].finding.summary
@@ -83,7 +112,7 @@ def test_degradation_is_told_once(place: Workspace, sink: Sink) -> None:
 def test_a_death_after_the_alert_tells_nobody_twice(place: Workspace, sink: Sink) -> None:
     """What was told and not yet kept is read again and finds its alert open."""
     for n in (1, 2, 3):
-        put(place, f"{n}.ndjson", "q")
+        put(place, f"{n}.ndjson", f"q{n}")
     assert sum(batch.alert is not None for batch in following(place).look()) == 1
     (place.home / "streams" / "demand.json").unlink()
     assert [batch.alert for batch in following(place).look()] == [None] * 3
@@ -92,12 +121,51 @@ def test_a_death_after_the_alert_tells_nobody_twice(place: Workspace, sink: Sink
 
 def test_what_cannot_be_read_holds_up_nothing(place: Workspace) -> None:
     """A damaged file is named and left out; what is being written under a hidden name is not looked at."""
-    (place.root / "events" / "1.parquet").write_bytes(b"PAR1 no more")
-    (place.root / "events" / ".2.ndjson").write_text("{")
-    put(place, "3.ndjson", "z")
-    first, second = following(place).look()
-    assert "1.parquet cannot be read" in first.problem
-    assert (second.problem, second.stream.choices, second.stream.hits) == ("", 20, 20)
+    events = place.root / "events"
+    (events / "1.parquet").write_bytes(b"PAR1 no more")
+    (events / "2.ndjson").write_text('{"user": {"id": 1}, "item": "x"}\n')
+    (events / "3.csv").write_text("who,item\nann,x\n")
+    (events / ".4.ndjson").write_text("{")
+    put(place, "5.ndjson", "z")
+    *wrong, last = following(place).look()
+    assert ["cannot be read" in one.problem for one in wrong] == [True, True, False]
+    assert "3.csv has no column 'user'" in wrong[-1].problem
+    assert (last.problem, last.stream.choices, last.stream.hits) == ("", 20, 20)
+    assert following(place).look() == ()
+
+
+def test_what_counts_is_what_was_judged(place: Workspace) -> None:
+    """A new choice of a user with a history, once: neither newcomers nor what a user had, also after a restart."""
+    put(place, "1.ndjson", "z", who="stranger")
+    put(place, "2.ndjson", "old")
+    (found,) = {batch.stream for batch in following(place).look()}
+    assert (found.observations, found.choices) == (0, 0)
+    (place.root / "events" / "3.csv").write_text("user,item\nann,AC/DC\nann,q\n,z\n")
+    (third,) = following(place).look()
+    assert (third.stream.choices, third.stream.hits) == (2, 1)
+    put(place, "4.ndjson", "z")
+    put(place, "5.ndjson", "z")
+    (place.root / "events" / "6.csv").write_text("user,item\nann,AC/DC\n")
+    assert [(b.stream.choices, b.stream.hits) for b in following(place).look()] == [(22, 21)] * 3
+
+
+def test_another_version_is_compared_with_what_it_promised(place: Workspace) -> None:
+    """Its choices wait until the monitor has said how often it is hit, and the evidence begins anew."""
+    one, later = following(place), ledgers.DAY + timedelta(days=1)
+    put(place, "1.ndjson", "z")
+    assert [batch.stream.hits for batch in one.look()] == [20]
+    with place.ledger.hold("demand", locks=place.home / "locks") as lease:
+        ledgers.promoted(place.ledger, lease, key="k2", digest="d2")
+    publish(place, ["/y"], version=2, day=later)
+    put(place, "2.ndjson", "y")
+    assert one.look() == ()
+    measure(place, 2, 0.1, later)
+    (batch,) = one.look()
+    assert (batch.file, batch.stream.choices, batch.stream.hits) == ("2.ndjson", 20, 20)
+    for n in range(3, 9):  # proof against a promise of one half; against a tenth it is none yet
+        put(place, f"{n}.ndjson", f"q{n}")
+    alerts = [batch.alert for batch in one.look()]
+    assert alerts[:2] == [None, None]
 
 
 def test_it_looks_as_often_as_told(place: Workspace) -> None:
@@ -115,10 +183,14 @@ def test_it_looks_as_often_as_told(place: Workspace) -> None:
 
 def test_nothing_to_compare_with_is_refused(place: Workspace) -> None:
     """No measurement, no folder: said with the next step."""
+    with pytest.raises(Refused, match="is no folder"):
+        follower(place, "demand", place.root / "nowhere").look()
+    with place.ledger.hold("demand", locks=place.home / "locks") as lease:
+        place.ledger.record_measurement(lease, fleets.measurement("demand"))
+    measured = [one for one in place.ledger.measurements("demand") if "hit_error" in one.expected]
+    assert measured == []
     with pytest.raises(Refused, match="perennial monitor demand"):
         follower(place, "demand", place.root / "events")
-    with pytest.raises(Refused, match="is no folder"):
-        Follower(place, "demand", place.root / "nowhere", ALARM).look()
 
 
 def test_three_formats_say_the_same(tmp_path: Path) -> None:

@@ -35,8 +35,12 @@ class Replenish(KindSettings):
     waste_share: float = Field(1.0, ge=0, description="Cost of throwing a unit away, as a share of its value.")
     order_cost: float = Field(0.0, ge=0, description="Cost of placing an order for one product.")
     safety_days: float = Field(7.0, ge=0, description="Fixed safety stock of the naive contender, in days of demand.")
-    on_hand: Name | None = Field(None, description="Column with the units on hand at the end of the day.")
-    on_order: Name | None = Field(None, description="Column with the units ordered and not yet delivered.")
+    on_hand: Name | None = Field(
+        None, description="Column with the units on hand at the end of the day; without a count the book counts."
+    )
+    on_order: Name | None = Field(
+        None, description="Column with the units ordered and not yet delivered; `on_hand` needs it beside a lead time."
+    )
     static: tuple[Name, ...] = Field((), description="Columns that never change within a product.")
     closed_weekdays: tuple[Weekday, ...] = ()
 
@@ -61,6 +65,13 @@ class Replenish(KindSettings):
         """Return the static columns."""
         return self.static
 
+    def _half_counted(self) -> Iterator[Finding]:
+        if self.on_hand is not None and self.on_order is None and self.lead_days > 1:
+            what = "is required with `on_hand`: what has not arrived yet would be ordered again every evening"
+            yield ("replenish", "on_order"), f"{what}; map it in data.columns.extra, or leave `on_hand` out"
+        if self.on_order is not None and self.on_hand is None:
+            yield ("replenish", "on_order"), "is read with `on_hand` only; name that column too, or leave this one out"
+
     def problems(self, pipeline: "Pipeline") -> Iterator[Finding]:
         """Yield columns and tables that are not there."""
         own = pipeline.data.columns.extra
@@ -70,6 +81,7 @@ class Replenish(KindSettings):
             name = getattr(self, field)
             if name is not None:
                 yield from choice(("replenish", field), name, own, "data.columns.extra")
+        yield from self._half_counted()
         for i, name in enumerate(self.static):
             yield from choice(("replenish", "static", i), name, own, "data.columns.extra")
         yield from choice(("replenish", "classes"), self.classes, self.slices(pipeline), "the slices")

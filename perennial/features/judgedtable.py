@@ -58,7 +58,9 @@ def read_events(cfg: Pipeline, snapshot: Snapshot, read: Read) -> EventTable:
         for name, one in mine.measures.items()
     }
     seconds = np.nan_to_num(_numbers(cfg, rows, mine.seconds)) if mine.seconds else np.empty(0)
-    groups = rows[mine.group or ENTITY].combine_chunks().cast(pa.string()).fill_null("").dictionary_encode()
+    entity = rows[ENTITY].combine_chunks().cast(pa.string())
+    group = rows[mine.group].combine_chunks().cast(pa.string()) if mine.group else entity
+    groups = pc.coalesce(group, entity).dictionary_encode()  # an event of no group speaks for itself
     events = Events(
         day=rows[TIME].cast(pa.int32()).to_numpy().astype(np.int32),
         measures=measures,

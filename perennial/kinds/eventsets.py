@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from perennial.config.classify import EvaluationSet
 from perennial.contracts import TestRows
+from perennial.evaluation.classification import alert_column
 from perennial.evaluation.metrics import subset
 from perennial.evaluation.sets import marks, with_sets
 from perennial.features.events import Events
@@ -31,11 +32,16 @@ def judged_in_sets(
     rows = judged(data)
     if not sets:
         return rows
+
+    def stressed_by(columns: tuple[str, ...]) -> TestRows:
+        """What is forecast without columns; who an event belongs to, and what it costs, stays as it was."""
+        found = judged(_unknown(data, at, columns))
+        alerts = {name: found.extra[name] for name in map(alert_column, found.forecasts)}
+        return replace(rows, forecasts=found.forecasts, extra={**rows.extra, **alerts})
+
     texts = {name: _text(one)[at] for name, one in data.labels.items()}
     inside = {name: marks(one, texts, rows.day) for name, one in sets.items()}
-    stressed = {
-        name: subset(judged(_unknown(data, at, one.without)), inside[name]) for name, one in sets.items() if one.without
-    }
+    stressed = {name: subset(stressed_by(one.without), inside[name]) for name, one in sets.items() if one.without}
     return with_sets(rows, {name: mask for name, mask in inside.items() if name not in stressed}, stressed)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from perennial.arrow import unescape
 from perennial.contracts import ENTITY, TIME
 from perennial.features.choices import Choices, Floats, Ints, Known
 from perennial.kinds.listrows import Lister
@@ -25,8 +26,8 @@ def batch(users: npt.NDArray[np.str_], choices: Choices, items: Ints, best: Floa
             TIME: pa.array(np.full(len(row), as_of + 1, np.int32)).cast(pa.date32()),
             "horizon": pa.array((place + 1).astype(np.int16)),
             "y_hat": pa.array(best[row, place]),
-            "user": pa.array(user.tolist(), pa.string()),
-            "item": pa.array(item.tolist(), pa.string()),
+            "user": unescape(pa.array(user.tolist(), pa.string())),
+            "item": unescape(pa.array(item.tolist(), pa.string())),
         }
     )
 

@@ -19,7 +19,7 @@ from perennial.contracts import ENTITY, TARGET, TIME, Evaluation, Read, Snapshot
 from perennial.errors import ConfigError, TrainingError, sample
 from perennial.evaluation.scores import per_entity, score
 from perennial.evaluation.topk import popularity_rank
-from perennial.features.choices import Choices, Ints, Known
+from perennial.features.choices import Choices, Floats, Ints, Known
 from perennial.features.panel import EPOCH, epoch_day
 from perennial.kinds.base import Fitted
 from perennial.kinds.listed import JOINT, as_shown, batch, shown_lists
@@ -253,7 +253,13 @@ def _split(data: World, cfg: Pipeline, as_of: int) -> Split:
 
 def _tested(data: World, split: Split, cfg: Pipeline, models: Mapping[str, Recommender]) -> TestRows:
     def lister(model: Recommender) -> Lister:
-        return lambda known, users: model.lists(known, users, cfg.recommend.size)[0]
+        def listed(known: Known, users: Ints) -> Ints:
+            lists = model.lists(known, users, cfg.recommend.size)[0]
+            # newcomers, and who has been away for longer than `active_days`, are shown the list without a name
+            lists[~np.isin(users, _listed_users(known, cfg))] = _cold(known, cfg)[0]
+            return lists
+
+        return listed
 
     listers = {name: lister(model) for name, model in models.items()}
     origins = [judge(data.choices, epoch_day(one.origin), cfg, listers) for one in split.windows]
@@ -269,6 +275,11 @@ def _listed_users(known: Known, cfg: Pipeline) -> Ints:
 
 def _newcomers(data: World, cfg: Pipeline, known: Known, day: int) -> pa.RecordBatch:
     """Return the list of the user without a name."""
-    recent = BASELINES["recent_popularity"](known, cfg.recommend.recent_days)
-    items, best = top(np.where(recent > 0, recent, -np.inf)[None], None, cfg.recommend.size)
+    items, best = _cold(known, cfg)
     return batch(np.array([""]), data.choices, items, best, day)
+
+
+def _cold(known: Known, cfg: Pipeline) -> tuple[Ints, Floats]:
+    """Return what everybody is shown who has no list, shape (1, size)."""
+    recent = BASELINES["recent_popularity"](known, cfg.recommend.recent_days)
+    return top(np.where(recent > 0, recent, -np.inf)[None], None, cfg.recommend.size)

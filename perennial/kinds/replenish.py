@@ -19,8 +19,9 @@ from perennial.contracts import ENTITY, TIME, Evaluation, Read, Snapshot, Split,
 from perennial.errors import TrainingError
 from perennial.evaluation.ordering import BASELINES
 from perennial.evaluation.scores import per_entity, score
+from perennial.evaluation.stock import review_days
 from perennial.evaluation.tuning import Choice, Outlook, choose, chosen
-from perennial.features.panel import Ints
+from perennial.features.panel import Ints, epoch_day
 from perennial.kinds.base import Fitted
 from perennial.kinds.plays import WITHOUT_DAYS, chart, contenders, rows_of
 from perennial.kinds.warehouse import Shop, active, classes, last_week, plain_forecast, read_shop, season, terms_of
@@ -144,19 +145,27 @@ def predict(data: Shop, cfg: Pipeline, model: Orderer, *, threads: int) -> Itera
 
 
 def _state(data: Shop, cfg: Pipeline, model: Orderer, products: Ints) -> State:
-    """Return stock as it was counted this evening, or as the book has it: the policy played on the last days."""
+    """Return stock as it was counted this evening, or as the book has it: the policy played on the last days.
+
+    A product that was not counted has what the book says, on hand and on order alike: half a book fits no count.
+    """
     panel, how, now = data.panel, cfg.replenish, data.panel.n_days - 1
     days = min(BOOK_DAYS, now)
     one = season(cfg, panel, now + 1 - days, days, products)
     played = one.play(_policy(cfg, data, model, now - days, products, one.outlook))
-    counted = {}
-    for name in (how.on_hand, how.on_order):
-        if name is not None:
-            counted[name] = np.maximum(np.nan_to_num(panel.observed[name].values[products, now].astype(np.float64)), 0)
+    on_hand, on_order = played.on_hand[:, -1], np.maximum(played.due - played.ordered[:, -1], 0.0)
+    if how.on_hand is not None:
+        found = panel.observed[how.on_hand].values[products, now].astype(np.float64)
+        coming = np.zeros_like(found)  # with a lead time of a day nothing is on its way in the evening
+        if how.on_order is not None:
+            coming = np.nan_to_num(panel.observed[how.on_order].values[products, now].astype(np.float64))
+        counted = np.isfinite(found)
+        on_hand = np.where(counted, np.maximum(found, 0.0), on_hand)
+        on_order = np.where(counted, np.maximum(coming, 0.0), on_order)
     return State(
         day=0,
-        on_hand=counted.get(how.on_hand or "", played.on_hand[:, -1]),
-        on_order=counted.get(how.on_order or "", np.maximum(played.due - played.ordered[:, -1], 0.0)),
+        on_hand=on_hand,
+        on_order=on_order,
         sold=last_week(panel, now + 1, products),
         reviewed=one.reviews[:, -1],
     )
@@ -244,9 +253,11 @@ def naive(data: Shop, cfg: Pipeline, as_of: date) -> Iterator[pa.RecordBatch]:
     if now < 0:
         raise TrainingError(f"{cfg.pipeline}: nothing is known up to {as_of}")
     products = active(data.panel, now)
+    terms = terms_of(cfg, data.panel, now, products)
     sold, nothing = last_week(data.panel, now + 1, products), np.zeros(len(products))
-    state = State(day=0, on_hand=nothing, on_order=nothing, sold=sold, reviewed=np.ones(len(products), dtype=np.bool_))
-    order = LastWeek(terms_of(cfg, data.panel, now, products)).order(state)
+    reviewed = review_days(epoch_day(as_of), 1, terms)[:, 0]
+    state = State(day=0, on_hand=nothing, on_order=nothing, sold=sold, reviewed=reviewed)
+    order = np.where(reviewed, LastWeek(terms).order(state), 0.0)
     rows = pa.Table.from_batches([_batch(data, products, order, state, sold.sum(axis=1) / WEEK)])
     dated = rows.set_column(1, TIME, pa.array([as_of + timedelta(days=1)] * rows.num_rows, pa.date32()))
     yield from dated.select([ENTITY, TIME, "horizon", "y_hat"]).to_batches()

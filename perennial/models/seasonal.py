@@ -48,7 +48,8 @@ class SeasonalSettings:
 def seasonal_scores(minute: npt.NDArray[np.int64], values: Doubles, settings: SeasonalSettings) -> Doubles:
     """Return how strange each value was when it came, shape (n,); nan while warming up.
 
-    A value is scored on its own slot so far, the slots before it and the days before it.
+    A value is scored on its own slot, the slots before it and the days before it. Of several values in a slot each has
+    the score that the slot had at its end: nobody knew it sooner.
 
     Args:
         minute: Minutes since 1970-01-01, not decreasing, shape (n,).

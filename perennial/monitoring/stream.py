@@ -16,7 +16,7 @@ on bounded means); Shin, Ramdas & Rinaldo 2024 (change detection by such product
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -98,25 +98,30 @@ class Tally:
     hits: int
 
 
-def tally(chosen: Iterable[tuple[str, str]], lists: Mapping[str, AbstractSet[str]]) -> tuple[Tally, ...]:
+def tally(
+    chosen: Iterable[tuple[str, str]],
+    shown: Callable[[str], AbstractSet[str] | None],
+    had: Callable[[str], AbstractSet[str]],
+) -> tuple[Tally, ...]:
     """Join a batch of choices with the lists that were served.
 
     Args:
         chosen: User and item of each choice; one named twice counts once.
-        lists: Items listed by user, and under ``NEWCOMER`` for everybody else.
+        shown: Items that a user was shown; ``None`` for somebody who does not count.
+        had: Items that a user had chosen before, which no list names: choosing them again is no new choice.
 
     Returns:
-        One tally for each user who was shown a list, in order of name.
+        One tally for each user who counts and chose something new, in order of name.
     """
     by_user: dict[str, set[str]] = {}
     for user, item in chosen:
         by_user.setdefault(user, set()).add(item)
-    shown = {user: lists.get(user, lists.get(NEWCOMER)) for user in by_user}
-    return tuple(
-        Tally(choices=len(by_user[user]), hits=len(by_user[user] & listed))
-        for user, listed in sorted(shown.items())
-        if listed is not None
-    )
+    found = []
+    for user in sorted(by_user):
+        listed, new = shown(user), by_user[user] - had(user)
+        if listed is not None and new:
+            found.append(Tally(choices=len(new), hits=len(new & listed)))
+    return tuple(found)
 
 
 def advance(stream: Stream, tallies: Iterable[Tally], alarm: Alarm) -> Stream:

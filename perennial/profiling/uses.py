@@ -37,8 +37,9 @@ class ColumnUse:
 def uses(found: Profile, meaning: Meaning) -> tuple[ColumnUse, ...]:
     """Judge every column that is neither key nor target.
 
-    A column that is only known afterwards is never called known in advance: the evidence for that is a value in rows
-    that come after the last known target.
+    A column that is only known afterwards is never called known in advance: the evidence for that are values in rows
+    that come after the last known target, on as many days as are forecast. A few such rows prove nothing: an export
+    that was made before the target had arrived looks like that.
     """
     rest = [name for name in found.columns if name not in meaning.keys]
     frame = found.frame.iloc[:: max(1, len(found.frame) // _ROWS)]
@@ -46,6 +47,11 @@ def uses(found: Profile, meaning: Meaning) -> tuple[ColumnUse, ...]:
     parts = parts_of(found.frame, meaning.target, found.numbers()) if meaning.target in found.numbers() else ()
     made = [_leak(found, meaning, parts, name) or judge(found, frame, meaning, name) for name in rest]
     return tuple(_bounded(made))
+
+
+def horizon(days: int) -> int:
+    """Return how many days a first pipeline forecasts, from the days of its history."""
+    return 28 if days >= 365 else 14 if days >= 120 else 7
 
 
 def _bounded(made: list[ColumnUse]) -> list[ColumnUse]:
@@ -173,9 +179,13 @@ def _key(frame: pd.DataFrame, meaning: Meaning) -> "pd.Series[Any]":
 def _in_advance(found: Profile, meaning: Meaning, name: str) -> bool:
     if meaning.time is None:
         return False
-    last = found.frame.loc[found.frame[meaning.target].notna(), meaning.time].max()
-    ahead = found.frame.loc[found.frame[meaning.time] > last, name]
-    return len(ahead) > 0 and bool(ahead.notna().mean() > 0.9)
+    when = found.frame[meaning.time]
+    last = when[found.frame[meaning.target].notna()].max()
+    ahead = when > last
+    if not ahead.any() or found.frame.loc[ahead, name].notna().mean() <= 0.9:
+        return False
+    reached = when[ahead & found.frame[name].notna()].max()
+    return bool((reached - last).days >= horizon((last - when.min()).days + 1))
 
 
 def _of_events(found: Profile, frame: pd.DataFrame, meaning: Meaning, name: str) -> ColumnUse:

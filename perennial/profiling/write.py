@@ -17,7 +17,7 @@ from perennial.errors import ConfigError
 from perennial.profiling.history import History
 from perennial.profiling.meaning import Meaning
 from perennial.profiling.plan import Plan
-from perennial.profiling.uses import ColumnUse
+from perennial.profiling.uses import ColumnUse, horizon
 
 LIVE_DAYS = 7
 """A table whose last day is not older than this is taken for one that grows."""
@@ -110,7 +110,7 @@ def _known(draft: Draft) -> Iterator[str]:
             "known: # columns that rows ahead of the last target have already\n"
             f"  ahead:\n    source: {{type: files, path: {_word(draft.plan.path)}{kept}}}\n"
             f"    columns: {columns}ds: {_word(draft.plan.ds)}, extra: {{{extra}}}}}\n"
-            f"    delay_days: -{_horizon(draft.rows.days)} # known so many days before"
+            f"    delay_days: -{horizon(draft.rows.days)} # known so many days before"
         )
     ahead = [c.name for c in draft.columns if "see `known`" in c.why]
     if ahead and not known:
@@ -118,7 +118,7 @@ def _known(draft: Draft) -> Iterator[str]:
             f"# {', '.join(ahead)}: known in advance, it seems. Once a table has the days to come, say\n"
             "# known:\n#   plans:\n#     source: {type: files, path: data/plans.csv}\n"
             f"#     columns: {{ds: date, extra: {{{', '.join(f'{_plain(n)}: {_word(n)}' for n in ahead)}}}}}\n"
-            f"#     delay_days: -{_horizon(draft.rows.days)}\n# and name them in `forecast.known`."
+            f"#     delay_days: -{horizon(draft.rows.days)}\n# and name them in `forecast.known`."
         )
 
 
@@ -164,18 +164,14 @@ def _coverage(rows: History) -> float:
     return max(0.05, min(0.5, math.floor(worst * 0.8 * 20) / 20))
 
 
-def _horizon(days: int) -> int:
-    return 28 if days >= 365 else 14 if days >= 120 else 7
-
-
 def _forecast(draft: Draft) -> Iterator[str]:
     rows, uses = draft.rows, draft.plan.uses
     closed = [day for n, day in enumerate(WEEKDAYS) if n not in draft.meaning.weekdays]
     dense = rows.density(frozenset(WEEKDAYS.index(day) for day in closed))
     counts = rows.lows[TARGET] >= 0
     zero = dense < 0.95 and counts
-    horizon = _horizon(rows.days)
-    lines = ["forecast:", f"  horizon: {horizon}"]
+    ahead = horizon(rows.days)
+    lines = ["forecast:", f"  horizon: {ahead}"]
     lines.append(f"  absent: {'zero' if zero else 'missing'} # {dense:.0%} of all days of all series have a row")
     if closed:
         lines.append(f"  closed_weekdays: {_list(closed)} # no rows on these")
@@ -183,7 +179,7 @@ def _forecast(draft: Draft) -> Iterator[str]:
         if uses.get(use):
             lines.append(f"  {use}: {_list(uses[use])}")
     yield "\n".join(lines)
-    holdout = 56 if rows.days >= 500 and rows.entities < 50 else max(28, horizon) if rows.days >= 120 else 14
+    holdout = 56 if rows.days >= 500 and rows.entities < 50 else max(28, ahead) if rows.days >= 120 else 14
     yield f"split: {{holdout: {holdout}, step: 7}}"
     yield _model(draft, "" if counts else "  params: {loss: squared_error} # negative values have no logarithm")
     yield _slices(draft)
@@ -205,9 +201,9 @@ def _model(draft: Draft, params: str) -> str:
 
 
 def _slices(draft: Draft) -> str:
-    horizon = _horizon(draft.rows.days)
+    ahead = horizon(draft.rows.days)
     parts = [(1, 7), (8, 14), (15, 28)]
-    listed = ", ".join(f"[{first}, {last}]" for first, last in parts if last <= horizon)
+    listed = ", ".join(f"[{first}, {last}]" for first, last in parts if last <= ahead)
     static = list(draft.plan.uses.get("static", ())[:2])
     slices = [*static, "volume"] if draft.rows.entities >= 10 else []
     return f"evaluation: {{slices: {_list(slices)}, horizons: [{listed}]}}"

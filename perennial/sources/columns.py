@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from perennial.arrow import escape
 from perennial.config.models import KnownTable, Table
 from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME
 from perennial.errors import SchemaError, sample
@@ -182,7 +183,7 @@ def _reasons(rows: int, out: Mapping[str, Converted], columns: Sequence[Wanted])
 
 def _join(parts: Sequence[Converted]) -> Converted:
     """Join a composite key; a slash inside a part is escaped, or a/b + c and a + b/c would be one entity."""
-    escaped = [pc.replace_substring(part.values, "/", "%2F") for part in parts]
+    escaped = [escape(part.values) for part in parts]
     bad = [part.bad for part in parts if part.bad is not None]
     return Converted(values=pc.binary_join_element_wise(*escaped, "/"), bad=reduce(pc.or_, bad) if bad else None)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import unicodedata
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -23,7 +24,8 @@ class Pseudonyms:
     key: bytes = field(repr=False)
 
     def of(self, name: str) -> str:
-        """Return the pseudonym of one identifier; the same one in every column and table."""
+        """Return the pseudonym of one identifier; the same one in every column and table, however it is spelled."""
+        name = unicodedata.normalize("NFC", name)  # as keys are when they land
         return hmac.new(self.key, name.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:DIGITS]
 
     def replace(self, values: pa.Array) -> pa.Array:

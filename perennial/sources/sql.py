@@ -251,11 +251,19 @@ def apart(given: str, table: str | None) -> tuple[str, str]:
     return url.difference_update_query(["table"]).render_as_string(hide_password=False), name
 
 
+_SECRET = ("password", "passfile", "sslpassword", "sslkey")
+
+
 def shown(url: str) -> str:
-    """Return an address with its password hidden."""
+    """Return an address without its password, wherever that stands; what is no address of a database as it is."""
     import sqlalchemy as sa
 
-    return sa.make_url(url).render_as_string(hide_password=True)
+    try:
+        made = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        return re.sub(r"(://[^/:@]*):[^@/]*@", r"\1@", url)
+    plain = sa.URL.create(made.drivername, made.username, None, made.host, made.port, made.database, made.query)
+    return plain.difference_update_query(_SECRET).render_as_string()
 
 
 def dump(url: str, table: str, base: Path, target: Path) -> int:
