@@ -92,8 +92,7 @@ def begin(workspace: Workspace, wish: Wish, *, ask: Ask, tell: Callable[[str], C
         with _put_back_on_error(target, target.with_name(RECORD)):
             if plan.how != "as it is":
                 convert(found, meaning, plan, target, wish.command, tell("Convert"))
-            table = _table(plan)
-            rows = history(table, workspace.env, base=workspace.root, tell=tell("Learn from"))
+            rows = history(_table(plan), workspace.env, base=workspace.root, tell=tell("Learn from"))
             draft = Draft(
                 name=name,
                 source=opened.label,

@@ -33,10 +33,10 @@ def test_known_in_advance_needs_rows_ahead(tmp_path: Path) -> None:
         table = bikes()
         table["cnt"] = table["cnt"].astype(float)
         table.loc[table.index[-ahead:], ["cnt", "casual", "registered", "temp"]] = np.nan
-        table["promotion"] = np.random.default_rng(1).integers(0, 9, len(table))
+        table["guests"] = np.random.default_rng(1).integers(0, 9, len(table))
         table.to_parquet(tmp_path / "b.parquet")
         _, _, columns = look(tmp_path / "b.parquet")
-        assert (columns["promotion"].use, columns["temp"].use) == (use, "observed")
+        assert (columns["guests"].use, columns["temp"].use) == (use, "observed")
 
 
 def test_same_day_twin_is_a_leak(tmp_path: Path) -> None:

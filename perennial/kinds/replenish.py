@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,10 +22,11 @@ from perennial.evaluation.stock import review_days
 from perennial.evaluation.tuning import Choice, Outlook, choose, chosen
 from perennial.features.panel import Ints, epoch_day
 from perennial.kinds.base import Fitted
+from perennial.kinds.orderrows import order_rows, ordered
 from perennial.kinds.plays import WITHOUT_DAYS, chart, contenders, rows_of
 from perennial.kinds.warehouse import Shop, active, classes, last_week, plain_forecast, read_shop, season, terms_of
 from perennial.models.orderer import Orderer
-from perennial.models.replenishment import WEEK, Floats, LastWeek, Planned, Policy, State
+from perennial.models.replenishment import WEEK, LastWeek, Planned, Policy, State
 from perennial.monitoring.spiral import spirals as find_spirals
 
 YEAR_DAYS = 364
@@ -141,7 +141,7 @@ def predict(data: Shop, cfg: Pipeline, model: Orderer, *, threads: int) -> Itera
     outlook = Outlook(mean=mean[:, None], variance=variance[:, None], ceiling=own.ceiling)
     state = _state(data, cfg, model, products)
     order = _policy(cfg, data, model, now, products, outlook).order(state)
-    yield _batch(data, products, np.where(state.reviewed, order, 0.0), state, mean)
+    yield order_rows(data, products, np.where(state.reviewed, order, 0.0), state, mean)
 
 
 def _state(data: Shop, cfg: Pipeline, model: Orderer, products: Ints) -> State:
@@ -171,27 +171,6 @@ def _state(data: Shop, cfg: Pipeline, model: Orderer, products: Ints) -> State:
     )
 
 
-def _batch(data: Shop, products: Ints, order: Floats, state: State, mean: Floats) -> pa.RecordBatch:
-    def whole(values: Floats) -> pa.Array:
-        out = np.zeros(data.panel.n_entities, np.float32)
-        out[products] = values
-        return pa.array(out)
-
-    n = data.panel.n_entities
-    day = data.panel.as_of + timedelta(days=1)
-    return pa.RecordBatch.from_pydict(
-        {
-            ENTITY: pa.array(data.panel.entities.tolist(), pa.string()),
-            TIME: pa.array([day] * n, pa.date32()),
-            "horizon": pa.array(np.ones(n, np.int16)),
-            "y_hat": whole(order),
-            "on_hand": whole(state.on_hand),
-            "on_order": whole(state.on_order),
-            "expected": whole(mean),
-        }
-    )
-
-
 def backtest(data: Shop, cfg: Pipeline, model: Orderer, as_of: date, *, threads: int) -> TestRows:
     """Play a version again, as contender ``served``, on the days that it was judged on."""
     end = data.panel.column(as_of)
@@ -212,19 +191,10 @@ def mature(data: Shop, cfg: Pipeline, published: pa.Table) -> TestRows:
         return rows_of(cfg, panel, None, first, np.empty(0, np.int32), {"served": None} | dict.fromkeys(BASELINES))
     products = active(panel, first - 1)
     one = season(cfg, panel, first, days, products)
-    orders = _orders(data, published, column - first, products, days)
+    orders = ordered(data, published, column - first, products, days)
     served = replace(one, reviews=np.ones_like(one.reviews))
     played = {"served": served.play(Planned(orders=orders))}
     return rows_of(cfg, panel, one, first, products, contenders(cfg, one), played)
-
-
-def _orders(data: Shop, published: pa.Table, day: npt.NDArray[np.int64], products: Ints, days: int) -> Floats:
-    code = {name: n for n, name in enumerate(data.panel.entities[products].tolist())}
-    row = np.array([code.get(name, -1) for name in published[ENTITY].to_pylist()], np.int64)
-    keep = (row >= 0) & (day >= 0) & (day < days)
-    out = np.zeros((len(products), days))
-    out[row[keep], day[keep]] = published["y_hat"].to_numpy().astype(np.float64)[keep]
-    return out
 
 
 def inputs(data: Shop, cfg: Pipeline, model: Orderer, as_of: date, *, threads: int) -> pa.Table:
@@ -258,7 +228,7 @@ def naive(data: Shop, cfg: Pipeline, as_of: date) -> Iterator[pa.RecordBatch]:
     reviewed = review_days(epoch_day(as_of), 1, terms)[:, 0]
     state = State(day=0, on_hand=nothing, on_order=nothing, sold=sold, reviewed=reviewed)
     order = np.where(reviewed, LastWeek(terms).order(state), 0.0)
-    rows = pa.Table.from_batches([_batch(data, products, order, state, sold.sum(axis=1) / WEEK)])
+    rows = pa.Table.from_batches([order_rows(data, products, order, state, sold.sum(axis=1) / WEEK)])
     dated = rows.set_column(1, TIME, pa.array([as_of + timedelta(days=1)] * rows.num_rows, pa.date32()))
     yield from dated.select([ENTITY, TIME, "horizon", "y_hat"]).to_batches()
 
