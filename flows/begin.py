@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -49,12 +50,14 @@ class Begun:
     Attributes:
         files: What was written, relative to the project.
         rows: Rows of the source that runs will read.
+        last: Its last day with a known target.
     """
 
     pipeline: str
     kind: str
     rows_in: int
     rows: int
+    last: date
     files: tuple[str, ...]
     guesses: tuple[Guess, ...]
     columns: tuple[ColumnUse, ...]
@@ -91,7 +94,8 @@ def begin(workspace: Workspace, wish: Wish, *, ask: Ask, tell: Callable[[str], C
         plan = _plan(workspace, wish, found, meaning, columns, said, target)
         with _put_back_on_error(target, target.with_name(RECORD)):
             if plan.how != "as it is":
-                convert(found, meaning, plan, target, wish.command, tell("Convert"))
+                noticed = convert(found, meaning, plan, target, wish.command, tell("Convert"))
+                plan = replace(plan, reasons=(*plan.reasons, *noticed))
             rows = history(_table(plan), workspace.env, base=workspace.root, tell=tell("Learn from"))
             draft = Draft(
                 name=name,
@@ -109,6 +113,7 @@ def begin(workspace: Workspace, wish: Wish, *, ask: Ask, tell: Callable[[str], C
         kind=meaning.kind,
         rows_in=found.rows,
         rows=rows.rows,
+        last=rows.last,
         files=(*files, *(made if plan.how != "as it is" else ())),
         guesses=meaning.guesses,
         columns=columns,

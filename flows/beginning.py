@@ -12,7 +12,8 @@ import typer
 from flows.shell import AsJson, Env, open_workspace, put, run_flow, say, show, silent
 
 if TYPE_CHECKING:
-    from flows.begin import Wish
+    from flows.begin import Begun, Wish
+    from perennial.contracts import RunRecord
     from perennial.profiling.meaning import Guess
 
 app = typer.Typer()
@@ -107,13 +108,28 @@ def _begin(wish: "Wish", *, train: bool, env: str | None, as_json: bool) -> None
         for one in present.run(record, workspace.home) if record else ():
             line(one)
         answer = {"init": to_json(begun), "run": to_json(record) if record else None}
-        show(answer, as_json, lambda: (_next(begun.pipeline, trained=train),))
+        show(answer, as_json, lambda: (_next(begun, record, grown=wish.data_only),))
 
 
-def _next(name: str, *, trained: bool) -> str:
-    first = f"perennial score {name}" if trained else f"perennial run {name}"
+def _next(begun: "Begun", record: "RunRecord | None", *, grown: bool) -> str:
+    """Say what to do now, which depends on how the first run ended."""
+    name = begun.pipeline
+    file = f"configs/{name}.yaml"
+    if grown:
+        return (
+            f"Next: the table ends {begun.last} now. `perennial day {name} --as-of {begun.last}` does the dates that"
+            f" are missing; `as_of` in {file}, if it stands there, is the date of runs that are given none."
+        )
+    if record and record.outcome == "not promoted":
+        target = next((one for one in begun.guesses if one.what == "target" and one.sure != "sure"), None)
+        other = f" `{target.value}` was a guess: `--target OTHER --force` begins anew with another." if target else ""
+        return (
+            "Next: no model is in force, so there is nothing to score yet; the report says what the first one lacks."
+            f"{other} Else give it more history or columns, or change its gates in {file}, and `perennial run {name}`."
+        )
+    first = f"perennial score {name}" if record else f"perennial run {name}"
     return (
-        f"Next: read configs/{name}.yaml, which says what was guessed; `perennial validate {name}`; `{first}`;"
+        f"Next: read {file}, which says what was guessed; `perennial validate {name}`; `{first}`;"
         f" `perennial day {name}` for each business date from now on."
     )
 

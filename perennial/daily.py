@@ -41,6 +41,7 @@ class Agenda:
     Attributes:
         dates: Business dates to be done, oldest first; empty when the asked one is done.
         untrained: Whether no model is in force on the first of them yet.
+        given_up: Dates before them that were missed too and lie too far back; see ``delivery.catch_up_days``.
         timeout_s: Seconds a score run may take before the next rung takes over.
     """
 
@@ -48,6 +49,7 @@ class Agenda:
     dates: tuple[date, ...]
     untrained: bool
     timeout_s: int
+    given_up: int = 0
 
 
 def agenda(workspace: "Workspace", pipeline: str, as_of: date | None, late: timedelta = timedelta(0)) -> Agenda:
@@ -61,7 +63,11 @@ def agenda(workspace: "Workspace", pipeline: str, as_of: date | None, late: time
     done = {run.as_of for run in workspace.ledger.runs(cfg.pipeline) if run.flow == FLOW and run.status == DONE}
     dates = missing(done, day, cfg.delivery.catch_up_days)
     untrained = bool(dates) and workspace.ledger.in_force(cfg.pipeline, on=dates[0]) is None
-    return Agenda(pipeline=cfg.pipeline, dates=dates, untrained=untrained, timeout_s=cfg.delivery.timeout_s)
+    before = [one for one in done if one < day]
+    given_up = (dates[0] - max(before)).days - 1 if dates and before else 0
+    return Agenda(
+        pipeline=cfg.pipeline, dates=dates, untrained=untrained, timeout_s=cfg.delivery.timeout_s, given_up=given_up
+    )
 
 
 def missing(done: set[date], asked: date, catch_up_days: int) -> tuple[date, ...]:

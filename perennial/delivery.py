@@ -17,6 +17,7 @@ from perennial.contracts import NOBODY, Forecasts, ModelVersion, Publication, Ru
 from perennial.errors import Fenced, PerennialError, Refused, TrainingError
 from perennial.kinds import kind
 from perennial.publishing import publish, stamp, whole
+from perennial.registry.serving import nobody
 from perennial.registry.tracking import incumbent
 
 log = logging.getLogger(__name__)
@@ -40,9 +41,12 @@ def deliver(run: Run, trouble: str) -> Publication:
     if done:
         return replace(done, fresh=False)
     version = run.ledger.in_force(run.name, on=run.as_of)
-    if version is None or not run.cfg.delivery.ladder:
-        why = "no version is in force" if version is None else "delivery.ladder is off"
-        raise Refused(f"nothing is published of {run.name} as of {run.as_of}, since {why}; {trouble}")
+    if version is None:
+        raise Refused(
+            f"nothing is published of {run.name} as of {run.as_of}: {nobody(run.ledger, run.name, run.as_of)}"
+        )
+    if not run.cfg.delivery.ladder:
+        raise Refused(f"nothing is published of {run.name} as of {run.as_of}, since delivery.ladder is off; {trouble}")
     reasons = [f"scoring: {trouble}"]
     for rung, make in _ladder(version).items():
         try:

@@ -29,6 +29,8 @@ def agenda(pipeline: str, as_of: date | None, environment: str | None, late: tim
     """Return the dates that are still to be done up to ``as_of``."""
     plan = daily.agenda(Workspace.open(environment), pipeline, as_of, late)
     log.info("to be done: %s", ", ".join(map(str, plan.dates)) or "nothing")
+    if plan.given_up:
+        log.warning("%d earlier dates are not made up for: delivery.catch_up_days goes back no further", plan.given_up)
     return plan
 
 

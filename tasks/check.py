@@ -1,7 +1,8 @@
 """Stage 2 of 9: judge what landed before anything is trained on it.
 
-Policy: our own guards first; the Great Expectations suite runs over new rows only, since rows are checked
-once, when they land. Every failure is listed in one exception. Never retried: bad data does not heal.
+Policy: our own guards first; the Great Expectations suite runs over new rows only, since rows are checked once, when
+they land, and over all of them when the guards or expectations have changed. Every failure is listed in one
+exception. Never retried: bad data does not heal.
 """
 
 import logging
@@ -37,35 +38,49 @@ def check(run: Run, landings: tuple[Landing, ...]) -> Snapshot:
     """
     with run.stage("check"):
         snapshot = intake.visible(run, {name: tuple(run.ledger.landings(name)) for name in intake.tables(run.cfg)})
-        if not landings and run.ledger.snapshot(run.name, run.as_of) == snapshot:
+        changed = _rules_changed(run, landings, snapshot)
+        if not landings and not changed and run.ledger.snapshot(run.name, run.as_of) == snapshot:
             log.info("the snapshot of %s was checked before", run.as_of)
             return snapshot
-        report = _report(run, landings, snapshot)
+        if changed:
+            log.info("guards or expectations have changed: all rows are checked again")
+        report = _report(run, landings, snapshot, again=changed)
         for one in report.checks:
             if not one.passed:
                 log.warning("%s: %s: observed %s, expected %s", one.severity, one.name, one.observed, one.expected)
         if report.failures:
             intake.reject(run, landings, report)
         intake.accept(run, landings, snapshot, report)
+        if changed and not landings:
+            run.ledger.judge_again(run.lease, snapshot.main.landings[-1], report)
     log.info("%d checks passed, %d warnings", len(report.checks) - len(report.warnings), len(report.warnings))
     return snapshot
 
 
-def _report(run: Run, fresh: tuple[Landing, ...], snapshot: Snapshot) -> CheckReport:
+def _rules_changed(run: Run, fresh: tuple[Landing, ...], snapshot: Snapshot) -> bool:
+    """Return whether rows that landed before were let pass by other guards or expectations than today's."""
+    new = {one.landing_id for one in fresh}
+    reports = [run.ledger.check_report(one) for one in reversed(snapshot.main.landings) if one not in new]
+    judged = next((report for report in reports if report), None)
+    return judged is not None and judged.rules != run.loaded.rules
+
+
+def _report(run: Run, fresh: tuple[Landing, ...], snapshot: Snapshot, *, again: bool) -> CheckReport:
     start = time.perf_counter()
     checks = intake.guard(run, fresh, snapshot)
     docs = None
-    new = next((one for one in fresh if one.table == run.name and one.counts.accepted), None)
-    if new and checks_path(run.loaded.path).exists() and not any(_fatal(c) for c in checks):
-        expected, docs = _expect(run, new, snapshot)
+    new = tuple(one.landing_id for one in fresh if one.table == run.name and one.counts.accepted)
+    asked = snapshot.main.landings if again else new
+    if asked and checks_path(run.loaded.path).exists() and not any(_fatal(c) for c in checks):
+        expected, docs = _expect(run, asked, snapshot)
         checks += expected
-    return CheckReport(checks=checks, docs=docs, seconds=time.perf_counter() - start)
+    return CheckReport(checks=checks, docs=docs, seconds=time.perf_counter() - start, rules=run.loaded.rules)
 
 
-def _expect(run: Run, new: Landing, snapshot: Snapshot) -> tuple[tuple[Check, ...], str]:
+def _expect(run: Run, landings: tuple[str, ...], snapshot: Snapshot) -> tuple[tuple[Check, ...], str]:
     suite = load_suite(checks_path(run.loaded.path))
-    page = Path("datadocs") / run.name / f"{run.as_of}-{new.landing_id[:12]}.html"
-    rows = intake.read(run, replace(snapshot.main, landings=(new.landing_id,)), snapshot, suite.columns)
+    page = Path("datadocs") / run.name / f"{run.as_of}-{landings[-1][:12]}.html"
+    rows = intake.read(run, replace(snapshot.main, landings=landings), snapshot, suite.columns)
     quote = not run.cfg.privacy.hidden
     return run_suite(suite, run.name, rows, docs=run.workspace.home / page, quote=quote), page.as_posix()
 

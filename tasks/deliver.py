@@ -26,5 +26,6 @@ def deliver(run: Run, trouble: str) -> Publication:
     with run.stage("deliver"):
         done = delivery.deliver(run, trouble)
     if done.fresh:
-        log.warning("%s rows published by %s, since scoring failed: %s", f"{done.rows:,}", set(done.rungs), trouble)
+        rungs = ", ".join(done.rungs).replace("_", " ")
+        log.warning("%s rows published by %s, since scoring failed: %s", f"{done.rows:,}", rungs, trouble)
     return done

@@ -355,7 +355,7 @@ def test_a_shop_that_never_sold_anything_gets_no_champion(place: Path, command: 
     shop.write_project(place, odd, name="odd")
     answer = command("run", "odd", "--as-of", DAY)
     assert (answer.code, "FAIL wape" in answer.out) == (0, True), answer
-    refused(command("score", "odd", "--as-of", DAY), "Refused", "no champion", "perennial run odd")
+    refused(command("score", "odd", "--as-of", DAY), "Refused", "no champion", "none of its 1 versions", "its gates")
 
 
 # --- configuration -----------------------------------------------------------------------------------------
@@ -421,6 +421,28 @@ def test_a_bad_checks_file_is_explained(place: Path, command: Command, name: str
     for action in (("run", "shop", "--as-of", DAY), ("validate", "shop")):
         refused(command(*action), "ConfigError", "shop.checks.yaml:1", *words)
     untouched(place)
+
+
+@pytest.mark.parametrize("day", [shop.AS_OF, DAY])
+def test_other_checks_judge_all_rows_again(place: Path, command: Command, day: date) -> None:
+    """Rows that landed under other rules are no exception, whether new ones come with them or not."""
+    checks, before = place / "configs" / "shop.checks.yaml", len(standing(place))
+    checks.write_text(shop.CHECKS.replace("max_value: 1000", "max_value: 5"))
+    refused(command("run", "shop", "--as-of", day), "DataCheckFailed", "column_values_to_be_between", "of 4,2")
+    checks.write_text(shop.CHECKS)
+    (place / "configs" / "shop.yaml").write_text(shop.PIPELINE.replace("min_rows: 100", "min_rows: 999999"))
+    refused(command("run", "shop", "--as-of", day), "DataCheckFailed", "min_rows", "999999")
+    untouched(place)
+    assert len(standing(place)) == before
+
+    (place / "configs" / "shop.yaml").write_text(shop.PIPELINE)
+    checks.write_text(shop.CHECKS.replace("max_value: 1000", "max_value: 900"))
+    assert command("run", "shop", "--as-of", day).code == 0
+    ledger = Workspace.open(root=place).ledger
+    told = ledger.check_report(ledger.landings("shop")[-1].landing_id)
+    assert told is not None
+    assert any("900" in one.expected for one in told.checks)
+    assert check_invariants(Workspace.open(root=place).env) == ()
 
 
 @pytest.mark.parametrize("text", ["max_iter: many", "loss: nonsense"])

@@ -133,5 +133,5 @@ def test_without_the_ladder_nothing_is_made_up(place: Workspace) -> None:
 
 def test_before_the_first_champion_nothing_is_promised(place: Workspace) -> None:
     """As of a date before any version, there is nobody to answer for a forecast."""
-    with pytest.raises(Refused, match="no version is in force"):
+    with pytest.raises(Refused, match="had no champion yet on"):
         deliver(place, shop.AS_OF - timedelta(days=30))

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
@@ -208,6 +209,36 @@ def test_an_answer_changes_what_follows(place: Workspace, tmp_path: Path) -> Non
     begin(place, wish, ask=answer, tell=lambda _title: lambda _done, _of: None)
     assert [one.what for one in asked] == ["target"]
     assert validate(place, "mine").config.data.columns.y == "temp"
+
+
+def test_a_day_that_lacks_hours_has_no_total(place: Workspace, tmp_path: Path) -> None:
+    """A meter that was silent for a night used no less; an hour less in spring is no gap, and quiet shops have none."""
+    table = bikes(days=120, hours=24)
+    day = table["dteday"].drop_duplicates().tolist()
+    silent = table["dteday"].eq(day[50]) & (table.groupby("dteday").cumcount() < 8)
+    spring = table["dteday"].eq(day[80]) & (table.groupby("dteday").cumcount() == 2)
+    table[~silent & ~spring].to_parquet(tmp_path / "b.parquet")
+    made = start(place, tmp_path / "b.parquet")
+    rows = converted(place).set_index("date")["cnt"]
+    assert rows.isna().sum() == 1
+    assert np.isnan(rows.loc[pd.Timestamp(day[50]).date()])
+    assert any("1 of 120 days lack more than a tenth of their 24 values" in one for one in made.because)
+    assert "totals are unknown" in (place.root / "configs" / "mine.yaml").read_text().replace("\n#   ", " ")
+
+
+def test_amounts_below_zero_are_returns_or_refused(place: Workspace, tmp_path: Path) -> None:
+    """A few are set aside and the file says so; a profit is no amount, and the refusal says what could be forecast."""
+    table = bikes()
+    table["cnt"] = table["cnt"].astype(float)
+    few = table.copy()
+    few.loc[few.index[10:12], "cnt"] = -3.0
+    few.drop(columns=["casual", "registered"]).to_parquet(tmp_path / "b.parquet")
+    start(place, tmp_path / "b.parquet", said=Answers(target="cnt"))
+    assert "below zero (returns?): they are set aside" in (place.root / "configs" / "mine.yaml").read_text()
+    table["cnt"] -= table["cnt"].median()
+    table.drop(columns=["casual", "registered"]).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(ConfigError, match="kind forecast is for amounts that are never negative"):
+        start(place, tmp_path / "b.parquet", said=Answers(target="cnt"), name="other")
 
 
 def test_too_little_history_writes_nothing(place: Workspace, tmp_path: Path) -> None:

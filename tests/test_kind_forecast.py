@@ -15,10 +15,10 @@ from perennial.kinds.coverage import warn_of_gaps
 from perennial.kinds.forecast import quantile_column
 from perennial.kinds.sampling import CALIBRATION_DAYS, draw, split_days
 from perennial.kinds.slices import slice_names
-from perennial.kinds.testrows import mean_change
+from perennial.kinds.testrows import mean_change, successive
 from perennial.models.baselines import BASELINES
 from perennial.registry.canonical import dumps, loads
-from tests.panels import dense, gather, pipeline, table
+from tests.panels import day, dense, gather, pipeline, table
 
 NAN = np.nan
 DAYS = 120
@@ -312,6 +312,21 @@ def test_scales_equal_the_obvious_loop() -> None:
     begin = np.array([2, 6], np.int32)
     np.testing.assert_array_equal(mean_change(history, begin, 1, squared=True), [16, NAN])
     np.testing.assert_array_equal(mean_change(history, begin, 2, squared=False), [1, NAN])
+
+
+def test_a_weekly_table_has_a_scale() -> None:
+    """Where never two days in a row are open, a step is from one open day to the next."""
+    week = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    own = week[day(0).weekday()]
+    cfg = pipeline(forecast={"closed_weekdays": [one for one in week if one != own]})
+    values = np.full((2, 70), NAN)
+    values[:, ::7] = [[1, 2, 4, 7, 11, 16, 22, 29, 37, 46], [5] * 9 + [6]]
+    panel = gather(cfg, 69, dense(values))
+    days = successive(panel, 69)
+    assert days.tolist() == list(range(0, 70, 7))
+    steps = mean_change(panel.y[:, days], np.zeros(2, np.int32), 1, squared=True)
+    np.testing.assert_allclose(steps, [np.mean(np.arange(1, 10) ** 2), 1 / 9])
+    assert len(successive(gather(pipeline(), 69, dense(values)), 69)) == 70
 
 
 def test_slices_tell_series_apart() -> None:

@@ -39,6 +39,36 @@ def test_known_in_advance_needs_rows_ahead(tmp_path: Path) -> None:
         assert (columns["guests"].use, columns["temp"].use) == (use, "observed")
 
 
+@pytest.mark.parametrize("filled", ["yes", "no"])
+def test_what_is_filled_in_for_one_class_alone_is_a_leak(tmp_path: Path, filled: str) -> None:
+    """The reason of a cancellation tells who cancelled, by being there; gaps at random tell nothing."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"day": [MONDAY + timedelta(days=n % 90) for n in range(900)], "age": rng.integers(18, 90, 900)}
+    )
+    table["churned"] = rng.choice(["yes", "no"], 900, p=[0.2, 0.8])
+    reasons = rng.choice(["price", "moved", "other"], 900).astype(object)
+    table["reason"] = np.where(table["churned"] == filled, reasons, None)
+    table["survey"] = np.where(rng.random(900) < 0.4, reasons, None)
+    table.to_csv(tmp_path / "c.csv", index=False)
+    _, meaning, columns = look(tmp_path / "c.csv")
+    assert (meaning.target, meaning.positive) == ("churned", "yes")
+    assert (columns["reason"].use, columns["survey"].use) == ("leak", "category")
+    assert "filled in where churned is" in columns["reason"].why
+
+
+def test_a_price_is_no_guess(tmp_path: Path) -> None:
+    """Words of other languages are known, with umlauts and brackets; a price is what is paid, not what is forecast."""
+    days = [MONDAY + timedelta(days=n) for n in range(100)]
+    amounts, prices = np.arange(100) % 7 + 1, np.arange(100) % 9 + 0.5
+    for name in ("Menge", "Verkaufte Menge (Stück)", "bestellt"):
+        table = pd.DataFrame({"Datum": days, name: amounts, "Preis": prices})
+        table.to_csv(tmp_path / "v.csv", index=False)
+        _, meaning, _ = look(tmp_path / "v.csv")
+        assert meaning.target == name
+    assert "if it is Preis, say --target Preis" in meaning.guesses[3].why
+
+
 def test_same_day_twin_is_a_leak(tmp_path: Path) -> None:
     """A column that moves with the target of its own row is not used."""
     table = bikes()[["dteday", "cnt"]].assign(revenue=lambda t: t["cnt"] * 2.5 + 1)

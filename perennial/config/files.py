@@ -41,12 +41,14 @@ class Loaded:
     Attributes:
         digest: SHA-256 of the settings and of the checks file, both in canonical form: comments, order of
             keys and spelled-out defaults do not change it.
+        rules: The same of the guards and the checks alone: what must be true of the data.
         text: The file as written.
     """
 
     config: Pipeline
     path: Path
     digest: str
+    rules: str
     text: str
 
 
@@ -70,7 +72,9 @@ def load_pipeline(path: Path, overrides: Overrides | None = None) -> Loaded:
     problems = crosschecks.problems(config, document)
     if problems:
         raise yamlsafe.combined(document.name, problems)
-    return Loaded(config=config, path=path, digest=_digest(content(path, config)), text=document.text)
+    known = content(path, config)
+    rules = _digest([known["pipeline"]["guards"], known["checks"]])
+    return Loaded(config=config, path=path, digest=_digest(known), rules=rules, text=document.text)
 
 
 def content(path: Path, config: Pipeline) -> dict[str, Any]:

@@ -120,11 +120,13 @@ class CheckReport:
     Attributes:
         docs: Path of the browsable Data Docs page, relative to the home folder; ``None`` if no suite ran.
         seconds: Wall time of the checks.
+        rules: Digest of the guards and expectations that were asked for.
     """
 
     checks: tuple[Check, ...]
     docs: str | None = None
     seconds: float = 0.0
+    rules: str = ""
 
     @property
     def failures(self) -> tuple[Check, ...]:

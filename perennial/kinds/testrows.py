@@ -73,8 +73,10 @@ def rows_of(
         quantiles: Quantile forecasts by contender.
     """
     groups = _groups(panel, cfg)
-    history = panel.y[:, : end + 1]
-    scale_sq = mean_change(history, panel.started(end), 1, squared=True)
+    history, begin = panel.y[:, : end + 1], panel.started(end)
+    days = successive(panel, end)
+    steps, step_begin = history[:, days], np.searchsorted(days, begin).astype(np.int32)
+    scale_sq = mean_change(steps, step_begin, 1, squared=True)
     return TestRows(
         entities=panel.entities,
         entity=asked.entity,
@@ -85,13 +87,23 @@ def rows_of(
         forecasts=forecasts,
         levels=levels,
         quantiles=quantiles or {},
-        scale_abs=mean_change(history, panel.started(end), SEASON, squared=False),
+        scale_abs=mean_change(history, begin, SEASON, squared=False),
         scale_sq=scale_sq,
         weight=_weight(panel, end, cfg),
         slices=slice_names(panel, end, (*cfg.evaluation.slices, *_gated(cfg))),
         groups=groups,
-        group_scale_sq={n: scale_sq if n == ENTITY else _group_scale(history, g) for n, g in groups.items()},
+        group_scale_sq={n: scale_sq if n == ENTITY else _group_scale(steps, g) for n, g in groups.items()},
     )
+
+
+def successive(panel: Panel, end: int) -> Ints:
+    """Return the columns up to ``end`` whose change from one to the next is a day-to-day change.
+
+    All days; but if never two days in a row are open, as in a weekly table, the open ones.
+    """
+    is_open = panel.open[: end + 1]
+    columns = np.arange(end + 1) if (is_open[1:] & is_open[:-1]).any() else np.flatnonzero(is_open)
+    return columns.astype(np.int32)
 
 
 def mean_change(history: Floats, begin: Ints, lag: int, *, squared: bool) -> Doubles:

@@ -107,6 +107,20 @@ class DataFacts(Store):
         """
         self._judge(lease, landing_id, "accepted", report)
 
+    def judge_again(self, lease: Lease, landing_id: str, report: CheckReport) -> None:
+        """Record what other checks than those that let a landing pass say of it, and of all before it.
+
+        Raises:
+            LedgerError: It was never accepted.
+        """
+        with self._write(lease, "landing.again") as tx:
+            found = self._landing(tx, landing_id)
+            if found is None or found["status"] != "accepted":
+                was = found["status"] if found else "never recorded"
+                raise LedgerError(f"landing {landing_id[:12]} is {was}; only an accepted one is judged again")
+            row = {"landing_id": landing_id, "report": encode(report)}
+            self._put(tx, landings, row, action="landing judged again", actor=lease.holder)
+
     def reject_landing(self, lease: Lease, landing_id: str, report: CheckReport) -> None:
         """Record that the checks refused a landing; its rows are to be restored away.
 

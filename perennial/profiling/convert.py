@@ -23,22 +23,25 @@ from perennial.profiling.profile import Profile, Tell
 from perennial.profiling.uses import label
 
 RECORD = "conversion.json"
+REGULAR, STEPS = 0.9, 4
+"""Share of days with the same number of values that makes a smaller one a gap; values a day, at least."""
 SEED = 0
 """Of the order in which rows without any order are dealt onto days."""
 _COUNT = "\0rows"
 
 
-def convert(found: Profile, meaning: Meaning, plan: Plan, target: Path, command: str, tell: Tell) -> int:
-    """Write the converted table and, beside it, the record of how it was made; return its number of rows.
+def convert(found: Profile, meaning: Meaning, plan: Plan, target: Path, command: str, tell: Tell) -> tuple[str, ...]:
+    """Write the converted table and, beside it, the record of how it was made; it appears whole or not at all.
 
-    The table appears whole or not at all.
+    Returns:
+        What was noticed on the way, in sentences.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
-    rows, writer = 0, None
+    rows, writer, notes = 0, None, list[str]()
     makers = {"long": _long, "days": _days, "events": _events, "copy": _copy}
     try:
-        for frame in makers[plan.how](found, meaning, plan, tell):
+        for frame in makers[plan.how](found, meaning, plan, tell, notes):
             table = _arrow(frame, plan)
             writer = writer or pq.ParquetWriter(partial, table.schema, compression="zstd")
             writer.write_table(table)
@@ -55,13 +58,13 @@ def convert(found: Profile, meaning: Meaning, plan: Plan, target: Path, command:
         "rows_in": found.rows,
         "rows_out": rows,
         "conversion": plan.how,
-        "because": list(plan.reasons),
+        "because": [*plan.reasons, *notes],
         "each_column_of_a_day": dict(plan.rules),
         "first_day_assumed": plan.start.isoformat() if plan.dealt else None,
         "again": command,
     }
     target.with_name(RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return rows
+    return tuple(notes)
 
 
 def _digest(path: Path) -> str:
@@ -84,12 +87,12 @@ def _columns(meaning: Meaning, plan: Plan) -> list[str]:
     return list(dict.fromkeys(name for name in own if name))
 
 
-def _copy(found: Profile, meaning: Meaning, plan: Plan, tell: Tell) -> Iterator[pd.DataFrame]:
+def _copy(found: Profile, meaning: Meaning, plan: Plan, tell: Tell, notes: list[str]) -> Iterator[pd.DataFrame]:
     for frame in _blocks(found, _columns(meaning, plan), tell):
         yield frame.rename(columns={meaning.time: DAY})
 
 
-def _long(found: Profile, meaning: Meaning, plan: Plan, tell: Tell) -> Iterator[pd.DataFrame]:
+def _long(found: Profile, meaning: Meaning, plan: Plan, tell: Tell, notes: list[str]) -> Iterator[pd.DataFrame]:
     wide = found.wide
     if wide is None:
         return
@@ -111,8 +114,8 @@ def _long(found: Profile, meaning: Meaning, plan: Plan, tell: Tell) -> Iterator[
         tell(done, found.rows)
 
 
-def _days(found: Profile, meaning: Meaning, plan: Plan, tell: Tell) -> Iterator[pd.DataFrame]:
-    """Take the rows of each day together; a first or last day with less than half the usual rows is left out."""
+def _days(found: Profile, meaning: Meaning, plan: Plan, tell: Tell, notes: list[str]) -> Iterator[pd.DataFrame]:
+    """Take the rows of each day together; a day that is not whole has no total."""
     keys = [*meaning.entity, DAY]
     numbers = [name for name, rule in plan.rules.items() if rule != "first"]
     parts: list[pd.DataFrame] = []
@@ -124,15 +127,36 @@ def _days(found: Profile, meaning: Meaning, plan: Plan, tell: Tell) -> Iterator[
         parts.append(_summed(frame, keys, numbers, [n for n, rule in plan.rules.items() if rule == "first"]))
         if len(parts) > 50:
             parts = [_merged(parts, keys)]
-    whole = _merged(parts, keys)
-    by_day = whole.groupby(DAY)[_COUNT].sum()
-    few = by_day[by_day < by_day.median() / 2].index
-    whole = whole[~whole[DAY].isin([d for d in (by_day.index[0], by_day.index[-1]) if d in few])]
+    whole = _whole_days(_merged(parts, keys), meaning, notes)
     for name in numbers:
         counts = whole[f"{name}\0n"]
         total = whole[name].where(counts > 0)
         whole[name] = total if plan.rules[name] == "sum" else total / counts.where(counts > 0)
     yield whole[[*keys, *plan.rules]].sort_values(keys)
+
+
+def _whole_days(days: pd.DataFrame, meaning: Meaning, notes: list[str]) -> pd.DataFrame:
+    """Leave out a first or last day with less than half the usual rows, and the targets of days that lack some.
+
+    Only where nearly every day has the same number of values is a smaller one a gap, and not a quiet day. An hour
+    more or less, when clocks change, is none.
+    """
+    by_day = days.groupby(DAY)[_COUNT].sum()
+    few = by_day[by_day < by_day.median() / 2].index
+    cut = [day for day in (by_day.index[0], by_day.index[-1]) if day in few]
+    notes += [f"{day.date()} is left out: it has {by_day[day]:,} rows, {by_day.median():,.0f} are usual" for day in cut]
+    days = days[~days[DAY].isin(cut)].copy()
+    values = days[f"{meaning.target}\0n"] if f"{meaning.target}\0n" in days else days[_COUNT]
+    usual = values.mode().max() if len(values) else 0
+    gaps = values < REGULAR * usual
+    if usual >= STEPS and (values == usual).mean() >= REGULAR and gaps.any():
+        days.loc[gaps, f"{meaning.target}\0n"] = 0
+        first = days.loc[gaps, DAY].min().date()
+        notes.append(
+            f"{gaps.sum():,} of {len(days):,} days lack more than a tenth of their {usual} values, the first on"
+            f" {first}: their totals are unknown, not low"
+        )
+    return days
 
 
 def _summed(frame: pd.DataFrame, keys: list[str], numbers: list[str], firsts: list[str]) -> pd.DataFrame:
@@ -153,7 +177,7 @@ def _merged(parts: list[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
     return both.groupby(keys, dropna=False).agg(how).reset_index()
 
 
-def _events(found: Profile, meaning: Meaning, plan: Plan, tell: Tell) -> Iterator[pd.DataFrame]:
+def _events(found: Profile, meaning: Meaning, plan: Plan, tell: Tell, notes: list[str]) -> Iterator[pd.DataFrame]:
     at = 0
     for frame in _blocks(found, _columns(meaning, plan), tell):
         day = _dates(frame, found, meaning, plan, at)

@@ -1,5 +1,6 @@
 """From facts to meaning: what kind of problem a table holds, and which column is what. Every guess has its reason."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 
 from perennial.errors import ConfigError, sample
 from perennial.profiling.keys import cyclic, hour_of, row_id, series, step_of
-from perennial.profiling.meaning import HOURS, IDS, TARGETS, TIMES, Answers, Guess, Meaning, Sure
+from perennial.profiling.meaning import HOURS, IDS, PRICES, TARGETS, TIMES, Answers, Guess, Meaning, Sure, plain
 from perennial.profiling.profile import Profile
 
 
@@ -90,7 +91,7 @@ def _target(found: Profile, said: Answers, time: str | None) -> Guess:
             f"{found.opened.label} has no column to predict: numbers that vary, or two values. Say --target"
         )
     sums = [name for name in usable if name in found.numbers() and parts_of(found.frame, name, found.numbers())]
-    named = [name for name in usable if TARGETS.search(name)]
+    named = [name for name in usable if TARGETS.search(plain(name)) and not PRICES.search(plain(name))]
     both = [name for name in named if name in sums]
     choices = tuple(usable[-12:])
     if both:
@@ -102,9 +103,17 @@ def _target(found: Profile, said: Answers, time: str | None) -> Guess:
         sure: Sure = "likely" if len(named) == 1 or last else "a guess"
         more = f" (so are {sample(n for n in named if n != named[-1])})" if len(named) > 1 else ""
         return Guess(what="target", value=named[-1], sure=sure, why=f"it is named like a target{more}", choices=choices)
-    return Guess(
-        what="target", value=usable[-1], sure="a guess", why="it is the last column that varies", choices=choices
-    )
+    steady = [n for n in usable if not PRICES.search(plain(n)) and not _nearly_constant(found, n)] or usable
+    other = next((n for n in reversed(usable) if n != steady[-1]), None)
+    else_ = f"; if it is {other}, say --target {shlex.quote(other)}" if other else ""
+    why = f"it is the last column that varies{else_}"
+    return Guess(what="target", value=steady[-1], sure="a guess", why=why, choices=choices)
+
+
+def _nearly_constant(found: Profile, name: str) -> bool:
+    """Return whether a column seldom changes from one row of a series to the next, as a price does."""
+    values = found.frame[name].dropna()
+    return len(values) > 0 and bool(values.value_counts(normalize=True).iloc[0] > 0.95)
 
 
 def _can_be_target(found: Profile, name: str) -> bool:

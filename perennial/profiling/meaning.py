@@ -1,6 +1,7 @@
 """What was decided about a table, in words that flows and files share."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,9 +11,11 @@ Step = Literal["day", "week", "finer", "events"]
 TIMES = re.compile(r"(^|_)(date|dt|dteday|ds|day|time|timestamp|datetime|datum|when|month|week|created|ts)(_|$)", re.I)
 TARGETS = re.compile(
     r"(^|_)(y|target|label|class|outcome|cnt|count|sales|units|sold|demand|qty|quantity|value|volume|total|load"
-    r"|consumption|fraud|churn|readmitted|amount|revenue|visits|orders)(_|$)",
+    r"|consumption|fraud|churn|churned|cancelled|defaulted|converted|readmitted|amount|revenue|visits|orders|menge|absatz|umsatz|anzahl|verkauf|verkaufte"
+    r"|verbrauch|nachfrage|ventes|ventas|quantite|cantidad|demande|demanda)(_|$)",
     re.I,
 )
+PRICES = re.compile(r"(^|_)(price|preis|prix|precio|cost|kosten|rabatt|discount|rate|temp|temperature)(_|$)", re.I)
 IDS = re.compile(r"(^|_)(id|ids|key|code|nr|no|number|uuid|index|instant|row)(_|$)|id$", re.I)
 SERIES = re.compile(
     r"(^|_)(store|shop|item|product|sku|article|customer|client|user|card|terminal|account|patient|merchant|site"
@@ -20,6 +23,14 @@ SERIES = re.compile(
     re.I,
 )
 HOURS = re.compile(r"(^|_)(hr|hour|hours|hod|stunde|h)(_|$)", re.I)
+
+
+def plain(name: str) -> str:
+    """Return a column's name in a form that the patterns above know: no umlauts, ``_`` between its words."""
+    ascii_ = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", ascii_)).strip("_")
+
+
 UNIQUE = 0.995
 """Share of rows with a key of their own that makes it the key: a few repeats are mistakes."""
 

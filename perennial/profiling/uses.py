@@ -72,13 +72,15 @@ def _leak(found: Profile, meaning: Meaning, parts: tuple[str, ...], name: str) -
         return ColumnUse(name=name, use="leak", sure="sure", why=why)
     if name not in found.numbers() and found.columns[name].reading.role != "text":
         return None
-    rows = found.frame[[name, meaning.target]].dropna()
+    rows = found.frame[[name, meaning.target]].dropna(subset=[meaning.target])
     rows = rows.iloc[:: max(1, len(rows) // 50_000)]
-    y = label(rows[meaning.target], meaning) if meaning.positive else rows[meaning.target]
-    if len(rows) < 20 or y.nunique() < 2:
-        return None
     if meaning.kind == "classify":
-        return _separates(name, rows[name], y, meaning.target)
+        y = label(rows[meaning.target], meaning)
+        return _told_by_gaps(name, rows[name], y, meaning) or _separates(name, rows[name], y, meaning.target)
+    rows = rows.dropna()
+    y = rows[meaning.target]
+    if len(rows) < 20:
+        return None
     if name not in found.numbers() or rows[name].nunique() < 2:
         return None
     r = float(np.corrcoef(rows[name], y)[0, 1])
@@ -90,8 +92,22 @@ def _leak(found: Profile, meaning: Meaning, parts: tuple[str, ...], name: str) -
     return ColumnUse(name=name, use="leak", sure="likely", why=why)
 
 
+def _told_by_gaps(name: str, x: "pd.Series[Any]", y: "pd.Series[Any]", meaning: Meaning) -> ColumnUse | None:
+    """Return a leak where a column is filled in for one class only, as the reason of a cancellation is."""
+    filled = x.notna()
+    told = max(filled.eq(y > 0).mean(), filled.ne(y > 0).mean()) if filled.nunique() > 1 and y.nunique() > 1 else 0.0
+    if 1 - told >= min(y.mean(), 1 - y.mean()) * 0.01:
+        return None
+    when = meaning.positive if filled[y > 0].mean() > 0.5 else f"not {meaning.positive}"
+    why = f"it is filled in where {meaning.target} is {when}, and nowhere else: known only afterwards"
+    return ColumnUse(name=name, use="leak", sure="sure", why=why)
+
+
 def _separates(name: str, x: "pd.Series[Any]", y: "pd.Series[Any]", target: str) -> ColumnUse | None:
     """Return a leak where each value of a column, or a single cut, tells the classes apart without a mistake."""
+    x, y = x[x.notna()], y[x.notna()]
+    if len(x) < 20 or y.nunique() < 2:
+        return None
     if x.nunique() <= CATEGORIES and x.nunique() > 1:
         mixed = y.groupby(x.to_numpy()).agg(lambda part: min(part.mean(), 1 - part.mean()) * len(part)).sum() / len(y)
         if mixed < min(y.mean(), 1 - y.mean()) * 0.01:

@@ -21,6 +21,10 @@ from perennial.profiling.uses import ColumnUse, horizon
 
 LIVE_DAYS = 7
 """A table whose last day is not older than this is taken for one that grows."""
+RETURNS = 0.02
+"""Share of targets below zero that may be returns; they are set aside."""
+WEEKLY_DAYS, DAILY_DAYS = 1825, 730
+"""Days of history to learn from, at most."""
 MIN_HISTORY = 56
 """Days without which nothing can be held out and learned from."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_ .-]*")
@@ -67,6 +71,13 @@ def pipeline_text(draft: Draft) -> str:
         raise ConfigError(
             f"{draft.source} has {rows.days} days of history, {rows.first} to {rows.last}; at least {MIN_HISTORY} are"
             " needed to hold some out and learn from the others. Come back with more"
+        )
+    if draft.meaning.kind == "forecast" and (below := _below_zero(rows)) > RETURNS:
+        raise ConfigError(
+            f"{draft.meaning.target} is below zero in {below:.0%} of the rows, down to {rows.lows[TARGET]:g}, and kind"
+            " forecast is for amounts that are never negative: intervals are shares of the forecast. Forecast what it"
+            " is made of (income and cost, inflow and outflow) with --target, or whether it is negative with"
+            " --kind classify on a column of your own that says so"
         )
     kind = _forecast(draft) if draft.meaning.kind == "forecast" else _classify(draft)
     blocks = [_head(draft), source_text(draft.plan), *_known(draft), _guards(draft), *kind]
@@ -137,11 +148,17 @@ def _guards(draft: Draft) -> str:
     ]
     if events or nulls > 0:
         lines.append(f"  max_null_rate: {1.0 if events else min(1.0, round(1.5 * nulls + 0.01, 2)):g}")
-    if rows.bad:
-        lines.append(f"  max_quarantine_rate: {min(1.0, round(2 * rows.bad / (rows.rows + rows.bad) + 0.01, 3)):g}")
-    if rows.lows[TARGET] < 0:
-        lines.append("  min_value: null # the target is negative at times")
+    below = _below_zero(rows) if not events else 0.0
+    if rows.bad or below:
+        share = rows.bad / (rows.rows + rows.bad) + below
+        why = f" # {below:.1%} of the targets are below zero (returns?): they are set aside" if below else ""
+        lines.append(f"  max_quarantine_rate: {min(1.0, round(2 * share + 0.01, 3)):g}{why}")
     return "\n".join(lines)
+
+
+def _below_zero(rows: History) -> float:
+    known = rows.sample[TARGET].dropna()
+    return float((known < 0).mean()) if len(known) else 0.0
 
 
 def _holes(rows: History, closed: frozenset[int]) -> tuple[int, int]:
@@ -168,8 +185,7 @@ def _forecast(draft: Draft) -> Iterator[str]:
     rows, uses = draft.rows, draft.plan.uses
     closed = [day for n, day in enumerate(WEEKDAYS) if n not in draft.meaning.weekdays]
     dense = rows.density(frozenset(WEEKDAYS.index(day) for day in closed))
-    counts = rows.lows[TARGET] >= 0
-    zero = dense < 0.95 and counts
+    zero = dense < 0.95
     ahead = horizon(rows.days)
     lines = ["forecast:", f"  horizon: {ahead}"]
     lines.append(f"  absent: {'zero' if zero else 'missing'} # {dense:.0%} of all days of all series have a row")
@@ -181,7 +197,7 @@ def _forecast(draft: Draft) -> Iterator[str]:
     yield "\n".join(lines)
     holdout = 56 if rows.days >= 500 and rows.entities < 50 else max(28, ahead) if rows.days >= 120 else 14
     yield f"split: {{holdout: {holdout}, step: 7}}"
-    yield _model(draft, "" if counts else "  params: {loss: squared_error} # negative values have no logarithm")
+    yield _model(draft, "")
     yield _slices(draft)
     metric = "wrmsse" if rows.entities > 1 else "wape"
     yield _gates(
@@ -196,7 +212,9 @@ def _model(draft: Draft, params: str) -> str:
     small = draft.rows.rows < 5_000
     if small and not params:
         params = "  params: {min_samples_leaf: 10, max_leaf_nodes: 15} # few rows: small trees"
-    lines = ["model:", "  estimator: hist_gradient_boosting", "  rows: 200000", "  history_days: 730", "  seed: 7"]
+    days = WEEKLY_DAYS if draft.meaning.step == "week" else DAILY_DAYS
+    history = f"  history_days: {days}" + (f" # of {draft.rows.days:,}" if draft.rows.days > days else "")
+    lines = ["model:", "  estimator: hist_gradient_boosting", "  rows: 200000", history, "  seed: 7"]
     return "\n".join([*lines, *([params] if params else [])])
 
 

@@ -22,7 +22,7 @@ def serving(ledger: "Ledger", store: ModelStore, model: str, on: date) -> Servin
     """
     champion = incumbent(ledger, store, model, on=on)
     if champion is None:
-        raise Refused(_nobody(ledger, model, on))
+        raise Refused(nobody(ledger, model, on))
     for role in TRIALS:
         trial = incumbent(ledger, store, model, role, on=on)
         if trial is not None:
@@ -30,12 +30,16 @@ def serving(ledger: "Ledger", store: ModelStore, model: str, on: date) -> Servin
     return Serving(champion=champion)
 
 
-def _nobody(ledger: "Ledger", model: str, on: date) -> str:
-    later = ledger.in_force(model)
+def nobody(ledger: "Ledger", model: str, on: date) -> str:
+    """Say why no version is in force on a date, and what helps."""
+    later, known = ledger.in_force(model), ledger.versions(model)
+    if later is None and not known:
+        return f"model {model!r} has no champion yet; run `perennial run {model}` first"
     if later is None:
         return (
-            f"model {model!r} has no champion to score with; run `perennial run {model}` first, and if its "
-            "candidate was not promoted, see in the report which gates it failed"
+            f"model {model!r} has no champion: none of its {len(known)} versions is in force, the newest as of "
+            f"{known[-1].as_of}; its report says which gates it failed. Give it more history or columns, or change "
+            "its gates, and run again"
         )
     return (
         f"model {model!r} had no champion yet on {on}: version {later.version} stands on {later.as_of} and "
