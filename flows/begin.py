@@ -97,15 +97,9 @@ def begin(workspace: Workspace, wish: Wish, *, ask: Ask, tell: Callable[[str], C
                 noticed = convert(found, meaning, plan, target, wish.command, tell("Convert"))
                 plan = replace(plan, reasons=(*plan.reasons, *noticed))
             rows = history(_table(plan), workspace.env, base=workspace.root, tell=tell("Learn from"))
-            draft = Draft(
-                name=name,
-                source=opened.label,
-                meaning=meaning,
-                plan=plan,
-                columns=columns,
-                rows=rows,
-                today=workspace.now().date(),
-            )
+            today = workspace.now().date()
+            label = opened.label
+            draft = Draft(name=name, source=label, meaning=meaning, plan=plan, columns=columns, rows=rows, today=today)
             files = () if wish.data_only else _write(workspace, draft)
     made = (_short(workspace, target), _short(workspace, target.with_name(RECORD)))
     return Begun(

@@ -151,8 +151,9 @@ def validate(
 
     with open_workspace(env) as workspace:
         loaded = validation.validate(workspace, config)
-        answer = {"valid": True, "pipeline": loaded.config.pipeline, "digest": loaded.digest}
-        show(answer, as_json, lambda: present.valid(loaded))
+        data = validation.unreadable(workspace, loaded.config)
+        answer = {"valid": True, "pipeline": loaded.config.pipeline, "digest": loaded.digest, "data": data}
+        show(answer, as_json, lambda: present.valid(loaded, data))
 
 
 @app.command(epilog="Example: perennial doctor")

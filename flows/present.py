@@ -99,13 +99,15 @@ def violations(found: Sequence[Any]) -> Iterable[Any]:
         yield Text(f"  {one.invariant} ", style="bold red").append(str(one.detail), style="default")
 
 
-def valid(loaded: Loaded) -> Iterable[Any]:
-    """Show what a valid pipeline amounts to."""
+def valid(loaded: Loaded, data: Sequence[str]) -> Iterable[Any]:
+    """Show what a valid pipeline amounts to, and why its data could not be read now."""
     cfg = loaded.config
     yield Text("Valid: ", style="bold green").append(
         f"{loaded.path.name}: {cfg.kind} pipeline {cfg.pipeline!r}, {len(cfg.gates)} gates, {cfg.model.estimator}",
         style="default",
     )
+    for one in data:
+        yield Text("  but its data cannot be read now: ", style="yellow").append(one, style="default")
 
 
 def diagnosis(checks: Sequence[Check]) -> Iterable[Any]:

@@ -14,6 +14,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from perennial import intake
+from perennial.checks import suites
 from perennial.checks.expectations import load_suite, run_suite
 from perennial.config.files import checks_path
 from perennial.context import Run
@@ -78,7 +79,7 @@ def _report(run: Run, fresh: tuple[Landing, ...], snapshot: Snapshot, *, again: 
 
 
 def _expect(run: Run, landings: tuple[str, ...], snapshot: Snapshot) -> tuple[tuple[Check, ...], str]:
-    suite = load_suite(checks_path(run.loaded.path))
+    suite = load_suite(checks_path(run.loaded.path), suites.columns(run.cfg))
     page = Path("datadocs") / run.name / f"{run.as_of}-{landings[-1][:12]}.html"
     rows = intake.read(run, replace(snapshot.main, landings=landings), snapshot, suite.columns)
     quote = not run.cfg.privacy.hidden

@@ -431,7 +431,7 @@ def test_other_checks_judge_all_rows_again(place: Path, command: Command, day: d
     refused(command("run", "shop", "--as-of", day), "DataCheckFailed", "column_values_to_be_between", "of 4,2")
     checks.write_text(shop.CHECKS)
     (place / "configs" / "shop.yaml").write_text(shop.PIPELINE.replace("min_rows: 100", "min_rows: 999999"))
-    refused(command("run", "shop", "--as-of", day), "DataCheckFailed", "min_rows", "999999")
+    refused(command("run", "shop", "--as-of", day), "DataCheckFailed", "min_rows", "999,999")
     untouched(place)
     assert len(standing(place)) == before
 

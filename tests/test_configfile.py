@@ -213,6 +213,33 @@ def test_shipped_environments_are_valid(monkeypatch: pytest.MonkeyPatch) -> None
     assert configfile.load_environment("production", ROOT).s3.buckets == ("b",)
 
 
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    """What is of the wrong type does not hide what contradicts another section, nor does it move its line."""
+    path = tmp_path / "shops.yaml"
+    path.write_text(
+        "pipeline: shops\nkind: forecast\nas_of: 30.11.2024\n"
+        "data:\n  source: {type: files, path: data/x.csv}\n  columns: {entity: shop, ds: date, y: units}\n"
+        "guards: {min_rows: many}\nforecast: {horizn: 7}\nevaluation: {slices: [colour]}\n"
+        "gates:\n  - {metric: wrmse, against: baseline, ratio: 1.0}\n  - {metric: wape, against: nobody}\n"
+    )
+    with pytest.raises(ConfigError) as error:
+        configfile.load_pipeline(path)
+    said = str(error.value)
+    assert said.startswith("6 problems in ")
+    for line, words in (
+        (3, "allowed: yesterday"),
+        (7, "min_rows"),
+        (8, "horizn"),
+        (9, "colour"),
+        (11, "wrmse"),
+        (12, "nobody"),
+    ):
+        assert any(f":{line}: " in one and words in one for one in said.splitlines()), (line, words, said)
+    path.write_text(path.read_text().replace("pipeline: shops\n", ""))  # nothing can be made of the rest
+    with pytest.raises(ConfigError, match="5 problems"):
+        configfile.load_pipeline(path)
+
+
 def test_the_schema_for_editors_is_up_to_date(tmp_path: Path) -> None:
     """configs/schema.json is what the models say; write_schema renews it."""
     configfile.write_schema(tmp_path / "schema.json")

@@ -8,7 +8,7 @@ to judge has failed.
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -32,25 +32,31 @@ _RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": SAMPLES}
 _REFUSED_KEYS = {"batch_id", "row_condition", "condition_parser", "table"}
 
 
-def load_suite(path: Path) -> Suite:
+def load_suite(path: Path, columns: Collection[str] | None = None) -> Suite:
     """Read a checks file: a YAML list of expectations with severities.
 
+    Args:
+        path: The file.
+        columns: Columns that the pipeline has; ``None`` if that is not known.
+
     Raises:
-        ConfigError: An expectation is unknown or refused, or an argument is missing, unknown or of the wrong
-            type; the message lists every problem with its line and the nearest name.
+        ConfigError: An expectation is unknown or refused, an argument is missing, unknown or of the wrong type, or
+            a column is not there; the message lists every problem with its line and the nearest name.
 
     Example:
         >>> load_suite(Path("configs/demand.checks.yaml")).expectations[0].name  # doctest: +SKIP
         'column_values_to_not_be_null'
     """
-    document, suite = suites.parse(path)
-    problems = [
-        document.problem((i, key) if key in document.value[i] else (i,), message)
-        for i, expectation in enumerate(suite.expectations)
-        for key, message in _argument_problems(expectation)
-    ]
+    document, found, problems = suites.survey(path)
+    for i, expectation in found.items():
+        for key, message in _argument_problems(expectation):
+            problems.append(document.problem((i, key) if key in document.value[i] else (i,), message))
+        for name in expectation.columns:
+            if columns is not None and name not in columns:
+                problems.append(document.problem((i,), f"there is no column {name!r}; {nearest(name, columns)}"))
     if problems:
         raise yamlsafe.combined(document.name, problems)
+    suite = suites.parse(path)[1]
     worded = tuple(replace(one, sentence=_sentence(one)) for one in suite.expectations)
     return replace(suite, expectations=worded)
 
@@ -248,10 +254,14 @@ def _argument_problems(expectation: Expectation) -> Iterator[tuple[str, str]]:
     try:
         model(**{key: value for key, value in expectation.kwargs.items() if key not in unknown})
     except ValidationError as error:
+        said: dict[str, list[str]] = {}
         for detail in error.errors():
-            key = str(detail["loc"][0]).replace("__root__", "expect")
-            given = f"{expectation.kwargs[key]!r:.40}: " if key in expectation.kwargs else ""
-            yield key, f"{key}: {given}{detail['msg']}"
+            said.setdefault(str(detail["loc"][0]).replace("__root__", "expect"), []).append(detail["msg"])
+        if len(said) > 1:  # of all arguments together, where one of them is wrong by itself
+            said.pop("expect", None)
+        for key, messages in said.items():
+            given = f"{expectation.kwargs[key]!r:.40}" if key in expectation.kwargs else key
+            yield key, f"{given}: {', or '.join(messages)}"
 
 
 def _sentence(expectation: Expectation) -> str:

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from perennial.config import yamlsafe
 from perennial.config.types import WEEKDAYS
 from perennial.config.yamlsafe import Document, Problem, nearest
-from perennial.contracts import TIME, Severity
+from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME, Severity
+
+if TYPE_CHECKING:
+    from perennial.config.models import Pipeline
 
 Frame = Literal["rows", "extremes", "distinct", "mean", "schema", "count"]
 """What an expectation is shown: all rows in batches, or the few values that stand for them."""
@@ -130,21 +133,37 @@ class Suite:
         return tuple(dict.fromkeys([*(column for e in self.expectations for column in e.columns), *seasons]))
 
 
+def columns(config: "Pipeline") -> tuple[str, ...]:
+    """Return the columns of a pipeline's observations, which its expectations may ask about."""
+    return (ENTITY, TIME, TARGET, AVAILABLE_AT, *config.data.columns.extra)
+
+
 def parse(path: Path) -> tuple[Document, Suite]:
     """Read a checks file; the arguments' types are not judged here.
 
     Raises:
         ConfigError: The file is not a list of supported expectations; the message lists every problem.
     """
-    document = yamlsafe.read(path)
-    items = document.value if isinstance(document.value, list) else [document.value]
-    problems = [problem for i, item in enumerate(items) for problem in _problems(document, i, item)]
-    if not items:
-        problems.append(document.problem((), "holds no expectations; write some or delete the file"))
+    document, found, problems = survey(path)
     if problems:
         raise yamlsafe.combined(document.name, problems)
     name = path.name.removesuffix(".yaml").removesuffix(".checks")
-    return document, Suite(name=name, expectations=tuple(_expectation(item) for item in items))
+    return document, Suite(name=name, expectations=tuple(found.values()))
+
+
+def survey(path: Path) -> tuple[Document, Mapping[int, Expectation], list[Problem]]:
+    """Return a checks file, those of its expectations that are supported, by place, and what is wrong with others.
+
+    Raises:
+        ConfigError: The file cannot be read, or is no YAML.
+    """
+    document = yamlsafe.read(path)
+    items = document.value if isinstance(document.value, list) else [document.value]
+    wrong = {i: _problems(document, i, item) for i, item in enumerate(items)}
+    problems = [problem for found in wrong.values() for problem in found]
+    if not items:
+        problems.append(document.problem((), "holds no expectations; write some or delete the file"))
+    return document, {i: _expectation(items[i]) for i, found in wrong.items() if not found}, problems
 
 
 def _problems(document: Document, i: int, item: Any) -> list[Problem]:

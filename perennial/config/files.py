@@ -19,8 +19,9 @@ from perennial.checks import suites
 from perennial.config import crosschecks, modelerrors, yamlsafe
 from perennial.config.models import Environment, Pipeline
 from perennial.config.overrides import Overrides
+from perennial.config.remainder import elsewhere, remainder
 from perennial.config.section import Section
-from perennial.config.yamlsafe import Document, Place
+from perennial.config.yamlsafe import Document, Place, Problem
 from perennial.errors import ConfigError
 from perennial.evaluation.catalogue import SECTIONS
 
@@ -65,16 +66,35 @@ def load_pipeline(path: Path, overrides: Overrides | None = None) -> Loaded:
         >>> load_pipeline(Path("configs/demand.yaml")).config.pipeline  # doctest: +SKIP
         'demand'
     """
-    document = yamlsafe.read(path)
-    if overrides is not None and isinstance(document.value, dict):
-        document = replace(document, value=overrides.applied(document.value))
-    config = _validate(Pipeline, document)
-    problems = crosschecks.problems(config, document)
-    if problems:
+    document, config, problems = survey_pipeline(path, overrides)
+    if problems or config is None:
         raise yamlsafe.combined(document.name, problems)
     known = content(path, config)
     rules = _digest([known["pipeline"]["guards"], known["checks"]])
     return Loaded(config=config, path=path, digest=_digest(known), rules=rules, text=document.text)
+
+
+def survey_pipeline(path: Path, overrides: Overrides | None = None) -> tuple[Document, Pipeline | None, list[Problem]]:
+    """Return a pipeline's file, its settings and everything that is wrong with them.
+
+    With problems the settings are what is left without them, so that other things can be held against them; ``None``
+    if nothing is.
+
+    Raises:
+        ConfigError: The file cannot be read, or is no YAML with settings.
+    """
+    document = yamlsafe.read(path)
+    if overrides is not None and isinstance(document.value, dict):
+        document = replace(document, value=overrides.applied(document.value))
+    try:
+        config = _model(Pipeline, document)
+    except ValidationError as error:
+        found = modelerrors.explain(error, Pipeline, document)
+        left, out = remainder(Pipeline, document, [one.place for one in found])
+        if left is not None:
+            found += elsewhere(crosschecks.problems(left, document), out)
+        return document, left, found
+    return document, config, crosschecks.problems(config, document)
 
 
 def content(path: Path, config: Pipeline) -> dict[str, Any]:
@@ -147,12 +167,16 @@ def write_schema(path: Path) -> None:
     path.write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
 
 
-def _validate(model: type[M], document: Document) -> M:
+def _model(model: type[M], document: Document) -> M:
     if not isinstance(document.value, dict):
         first = next(iter(model.model_fields))
         raise ConfigError(f"{document.name} holds no settings; start with `{first}: ...`")
+    return model.model_validate_json(json.dumps(document.value))
+
+
+def _validate(model: type[M], document: Document) -> M:
     try:
-        return model.model_validate_json(json.dumps(document.value))
+        return _model(model, document)
     except ValidationError as error:
         # no cause: pydantic's own text quotes values at length
         raise yamlsafe.combined(document.name, modelerrors.explain(error, model, document)) from None

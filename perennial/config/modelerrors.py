@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from perennial.config.yamlsafe import Document, Place, Problem, nearest
 from perennial.errors import sample
 
+_QUOTED = re.compile(r"'([^']*)'")
 _PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 
 Schema = dict[str, Any]
@@ -54,7 +55,7 @@ def _place(detail: Any, value: Any) -> Place:
     """Turn pydantic's location into one of the file: names of union branches are left out."""
     place: list[str | int] = []
     for part in detail["loc"]:
-        if isinstance(value, dict | list) and _holds(value, part):
+        if holds(value, part):
             place.append(part)
             value = value[part]
     if detail["type"] == "missing":
@@ -62,10 +63,11 @@ def _place(detail: Any, value: Any) -> Place:
     return tuple(place)
 
 
-def _holds(value: dict[str, Any] | list[Any], part: Any) -> bool:
+def holds(value: Any, part: Any) -> bool:
+    """Return whether a mapping has a key, or a list an item."""
     if isinstance(value, dict):
         return part in value
-    return isinstance(part, int) and part < len(value)
+    return isinstance(value, list) and isinstance(part, int) and part < len(value)
 
 
 def _message(detail: Any, schema: Schema) -> str:
@@ -76,7 +78,7 @@ def _message(detail: Any, schema: Schema) -> str:
     if kind == "missing":
         return f"is required. {node.get('description', '')}".strip()
     if kind == "literal_error":
-        return f"{sample([given])} is not allowed; {nearest(given, _choices(node))}"
+        return f"{sample([given])} is not allowed; {nearest(given, _choices(node) or _QUOTED.findall(detail['msg']))}"
     if kind.startswith("union_tag"):
         tag = given.get("type") if isinstance(given, dict) else given
         return f"type {sample([tag])} is not allowed; {nearest(tag, _tags(node))}"
@@ -115,7 +117,7 @@ def _resolved(node: Schema, schema: Schema) -> Schema:
 
 
 def _choices(node: Schema) -> list[str]:
-    return [str(choice) for choice in node.get("enum", [node.get("const")])]
+    return [str(choice) for choice in node.get("enum", [node["const"]] if "const" in node else [])]
 
 
 def _tags(node: Schema) -> dict[str, str]:

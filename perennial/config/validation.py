@@ -1,16 +1,18 @@
 """All that can be said of a pipeline without reading its data: its file, its checks, its source, its estimator."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
-from perennial.config.files import Loaded, checks_path, find_pipeline
-from perennial.config.yamlsafe import combined, nearest
+from perennial.checks import suites
+from perennial.checks.expectations import load_suite
+from perennial.config.files import Loaded, checks_path, find_pipeline, survey_pipeline
+from perennial.config.models import FileSource, Pipeline
+from perennial.config.yamlsafe import combined
 from perennial.context import Workspace
-from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME
-from perennial.errors import ConfigError
+from perennial.errors import ConfigError, PerennialError
 from perennial.kinds import kind
-from perennial.sources import permit
+from perennial.sources import inventory, permit, read
+from perennial.sources.local import stage_file
 
 T = TypeVar("T")
 
@@ -24,18 +26,40 @@ def validate(workspace: Workspace, name: str) -> Loaded:
     """
     path = find_pipeline(name, workspace.root)
     found: list[str] = []
-    loaded = _noted(found, lambda: workspace.pipeline(name))
-    if loaded is not None:
-        cfg = loaded.config
-        for table in (cfg.data, *cfg.known.values()):
+    document, config, problems = survey_pipeline(path)
+    if problems:
+        found.append(str(combined(document.name, problems)))
+    if config is not None:
+        for table in (config.data, *config.known.values()):
             _noted(found, lambda table=table: permit(table, workspace.env, base=workspace.root))  # type: ignore[misc]
-        _noted(found, lambda: kind(cfg.kind).check(cfg))
+        if not problems:
+            _noted(found, lambda: kind(config.kind).check(config))
     checks = checks_path(path)
     if checks.exists():
-        _noted(found, lambda: _suite(checks, loaded))
-    if found or loaded is None:
+        _noted(found, lambda: load_suite(checks, suites.columns(config) if config else None))
+    if found:
         raise ConfigError("\n".join(dict.fromkeys(found)))
-    return loaded
+    return workspace.pipeline(name)
+
+
+def unreadable(workspace: Workspace, config: Pipeline) -> tuple[str, ...]:
+    """Say which files of a pipeline are not there, or have other columns than it maps.
+
+    No mistake of the pipeline's file: the data may be elsewhere, or come later. Databases and buckets are not asked,
+    and tables about people are not opened.
+    """
+    found: list[str] = []
+    if config.privacy.hidden:
+        return ()
+    for table in (config.data, *config.known.values()):
+        if isinstance(table.source, FileSource):
+            try:
+                newest = inventory(table, workspace.env, base=workspace.root)[-1]
+                file = stage_file(newest, workspace.env, workspace.root)
+                next(read(file, table.model_copy(update={"batch_rows": 1_000})))
+            except PerennialError as error:
+                found.append(str(error))
+    return tuple(dict.fromkeys(found))
 
 
 def _noted(found: list[str], step: Callable[[], T]) -> T | None:
@@ -45,23 +69,3 @@ def _noted(found: list[str], step: Callable[[], T]) -> T | None:
     except ConfigError as error:
         found.append(str(error))
         return None
-
-
-def _suite(path: Path, loaded: Loaded | None) -> None:
-    """Refuse expectations that are not valid, or about columns that the pipeline does not map."""
-    from perennial.checks import suites
-    from perennial.checks.expectations import load_suite
-
-    suite = load_suite(path)
-    if loaded is None:
-        return
-    columns = (ENTITY, TIME, TARGET, AVAILABLE_AT, *loaded.config.data.columns.extra)
-    document, _ = suites.parse(path)
-    problems = [
-        document.problem((i,), f"there is no column {name!r}; {nearest(name, columns)}")
-        for i, one in enumerate(suite.expectations)
-        for name in one.columns
-        if name not in columns
-    ]
-    if problems:
-        raise combined(document.name, problems)
