@@ -32,6 +32,8 @@ def run(record: RunRecord, home: Path) -> Iterable[Any]:
         mark = Text("  pass " if verdict.passed else "  FAIL ", style="green" if verdict.passed else "bold red")
         said = verdict.reason if verdict.metric in verdict.reason else f"{verdict.gate}: {verdict.reason}"
         yield mark.append(said, style="default")
+    if record.doubt:
+        yield Text("  Doubt: ", style="bold yellow").append(record.doubt, style="default")
     if record.report:
         yield f"  Report: {short(home / record.report)}"
     if record.seconds:

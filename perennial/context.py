@@ -249,4 +249,7 @@ def project_root(start: Path) -> Path:
     for folder in (start, *start.parents):
         if (folder / "configs").is_dir():
             return folder
-    raise ConfigError(f"no folder named `configs` in {start} or above it; change to a project folder first")
+    raise ConfigError(
+        f"no folder named `configs` in {start} or above it; change to a project folder first, or begin one here with "
+        "`mkdir configs`"
+    )

@@ -23,6 +23,7 @@ from perennial.contracts import (
     Score,
     Snapshot,
 )
+from perennial.evaluation.suspicion import against_rules, too_good
 from perennial.faults import fault_point
 from perennial.identity import code_digest, lock_digest
 from perennial.registry.tracking import Registration, flat_metrics, reconcile
@@ -151,6 +152,7 @@ def register(
         verdicts=decision.verdicts,
         seconds=dict(run.seconds),
         peak_mib=peak_mib(),
+        doubt=too_good(scores.scores, candidate.training.importance, against_rules(run.cfg)),
     )
 
 

@@ -213,6 +213,18 @@ def test_shipped_environments_are_valid(monkeypatch: pytest.MonkeyPatch) -> None
     assert configfile.load_environment("production", ROOT).s3.buckets == ("b",)
 
 
+def test_a_project_without_environments_is_local(tmp_path: Path) -> None:
+    """As the file that is shipped says; where there are environments, one has to be named rightly."""
+    (tmp_path / "configs").mkdir()
+    shipped = configfile.load_environment("local", ROOT)
+    found = configfile.load_environment(None, tmp_path)
+    here = json.dumps(shipped.model_dump(mode="json")).replace(str(ROOT), str(tmp_path))
+    assert found.model_dump(mode="json") == json.loads(here)
+    (tmp_path / "configs" / "environments").mkdir()
+    with pytest.raises(ConfigError, match="there is no environment 'local'"):
+        configfile.load_environment(None, tmp_path)
+
+
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     """What is of the wrong type does not hide what contradicts another section, nor does it move its line."""
     path = tmp_path / "shops.yaml"

@@ -31,6 +31,9 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)((?::-[^}]*)?)\}")
 OPERATION = {"description", "owner", "monitor", "retrain", "rollout", "delivery"}
 """Sections that no trained model depends on: changing them gives no new run key."""
 
+ENVIRONMENTS = Path("configs/environments")
+LOCAL = "environment: local\nhome: .perennial\ndata_roots: [data]\n"
+"""What holds where a project says nothing of environments; the file that is shipped says the same."""
 SOURCES = ("connections", "s3", "threads", "prefect")
 """What a scratch environment takes over as it stands from the one it is made from."""
 
@@ -121,7 +124,7 @@ def load_environment(name_or_path: str | None, root: Path) -> Environment:
             variable's value.
     """
     wanted = name_or_path or os.environ.get("PERENNIAL_ENV") or "local"
-    document = yamlsafe.read(_find(wanted, root, Path("configs/environments"), "environment"))
+    document = _environment(wanted, root)
     template = _validate(Environment, document).model_dump(mode="json")
     unset = [document.problem(place, message) for place, message in _unset(template)]
     if unset:
@@ -140,11 +143,18 @@ def scratch_environment(name_or_path: str | None, root: Path, home: Path) -> dic
         ConfigError: The file of the environment that it is made from is not valid.
     """
     wanted = name_or_path or os.environ.get("PERENNIAL_ENV") or "local"
-    document = yamlsafe.read(_find(wanted, root, Path("configs/environments"), "environment"))
+    document = _environment(wanted, root)
     given = _validate(Environment, document)
     roots = [one if "$" in one else str((root / one).resolve()) for one in given.data_roots]
     kept = {name: document.value[name] for name in SOURCES if name in document.value}
     return {**kept, "environment": "scratch", "home": str(home), "data_roots": roots}
+
+
+def _environment(wanted: str, root: Path) -> Document:
+    """Read an environment; a project that has none at all keeps everything on this machine."""
+    if wanted == "local" and not (root / ENVIRONMENTS).is_dir():
+        return yamlsafe.parse(LOCAL, "the environment of a project without environments")
+    return yamlsafe.read(_find(wanted, root, ENVIRONMENTS, "environment"))
 
 
 def find_pipeline(name_or_path: str, root: Path) -> Path:

@@ -186,3 +186,4 @@ class RunRecord:
     verdicts: tuple[Verdict, ...]
     seconds: Mapping[str, float]
     peak_mib: float
+    doubt: str = ""

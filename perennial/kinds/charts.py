@@ -1,4 +1,4 @@
-"""Pictures of the last full test window for the report: what was sold, what was forecast."""
+"""Pictures of the last full test window for the report: what came, what was forecast."""
 
 from collections.abc import Iterator
 
@@ -11,13 +11,13 @@ from perennial.features.panel import Panel
 BEFORE = 42
 """Days shown before the origin."""
 BEST = 3
-"""Best sellers that get a chart of their own."""
+"""Largest series that get a chart of their own."""
 
 Values = npt.NDArray[np.float64]
 
 
 def charts(panel: Panel, rows: TestRows) -> tuple[Chart, ...]:
-    """Return charts of the first test window: everything together, the best sellers, the worst forecast."""
+    """Return charts of the first test window: everything together, the largest series, the worst forecast."""
     first = np.flatnonzero(rows.window == 0)
     if not len(first):
         return ()
@@ -34,7 +34,7 @@ def _shown(rows: TestRows) -> list[str]:
 def _total(panel: Panel, rows: TestRows, at: npt.NDArray[np.int64]) -> Chart:
     known = np.isfinite(panel.y).any(axis=0)
     summed = np.where(known, np.nansum(panel.y, axis=0, dtype=np.float64), np.nan)
-    return _chart(panel, rows, at, summed, "All series together", "The sum of all forecasts against all sales.")
+    return _chart(panel, rows, at, summed, "All series together", "All forecasts against all that came.")
 
 
 def _single(panel: Panel, rows: TestRows, at: npt.NDArray[np.int64]) -> Iterator[Chart]:
@@ -46,11 +46,11 @@ def _single(panel: Panel, rows: TestRows, at: npt.NDArray[np.int64]) -> Iterator
         mine = at[rows.entity[at] == entity]
         if len(mine):
             history = panel.y[entity].astype(np.float64)
-            yield _chart(panel, rows, mine, history, str(rows.entities[entity]), "One of the best sellers.")
+            yield _chart(panel, rows, mine, history, str(rows.entities[entity]), "One of the largest.")
     worst = int(np.argmax(np.where(np.isin(np.arange(len(size)), best), -1, error)))
     mine = at[rows.entity[at] == worst]
     if len(mine) and worst not in best:
-        note = "The largest total error outside the best sellers."
+        note = "The largest total error outside those."
         yield _chart(panel, rows, mine, panel.y[worst].astype(np.float64), str(rows.entities[worst]), note)
 
 

@@ -70,6 +70,8 @@ def _files(path: Path) -> tuple[Path, ...]:
     if path.is_file() and path.name.lower().endswith(ENDINGS):
         return (path,)
     if path.is_file():
+        if path.suffix in (".db", ".sqlite", ".sqlite3"):
+            raise ConfigError(f"{path} looks like a database of SQLite; say 'sqlite:///{path}?table=NAME'")
         raise ConfigError(f"{path} ends with {path.suffix!r}; {', '.join(ENDINGS)} are read. Export it as CSV")
     inside = sorted(p for p in path.rglob("*") if p.is_file() and p.name.endswith(ENDINGS) and p.name[0] not in "._")
     for ending in (".parquet", ".csv", ".csv.gz", ".tsv", ".txt"):
@@ -79,10 +81,12 @@ def _files(path: Path) -> tuple[Path, ...]:
 
 
 def _parquet(path: Path, files: tuple[Path, ...]) -> Opened:
-    try:
-        parts = [pq.ParquetFile(file) for file in files]
-    except (pa.ArrowException, OSError) as error:
-        raise SourceUnusable(f"{path} is damaged or no Parquet: {str(error).splitlines()[0][:200]}") from error
+    parts = []
+    for file in files:
+        try:
+            parts.append(pq.ParquetFile(file))
+        except (pa.ArrowException, OSError) as error:
+            raise SourceUnusable(f"{file} is damaged or no Parquet: {str(error).splitlines()[0][:200]}") from error
     schema = parts[0].schema_arrow
     if other := next((f for f, p in zip(files, parts, strict=True) if p.schema_arrow.names != schema.names), None):
         raise SourceUnusable(f"{other} has other columns than {files[0]}; name one folder for each table")
@@ -102,6 +106,12 @@ def _csv(path: Path, files: tuple[Path, ...]) -> Opened:
     text = head.decode("utf-8-sig" if encoding == "utf-8" else encoding, errors="replace")
     delimiter = _delimiter(text)
     names = next(csv.reader([text.splitlines()[0]], delimiter=delimiter), []) if text.strip() else []
+    if not text.strip():
+        raise SourceUnusable(f"{path} is empty")
+    if len(names) == 1:
+        raise SourceUnusable(
+            f"{path} has one column, {names[0][:60]!r}; name a table with a target and a date, or more"
+        )
     if len(names) < 2 or len(set(names)) < len(names):
         raise SourceUnusable(f"{path}: the first line must name two or more columns, each once; it has {sample(names)}")
     obstacle = "" if encoding == "utf-8" else "it is not UTF-8"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from perennial.contracts import AVAILABLE_AT, ENTITY, TARGET, TIME
+from perennial.errors import ConfigError
 from perennial.profiling.meaning import Answers, Guess, Meaning
 from perennial.profiling.profile import Profile
 from perennial.profiling.uses import ColumnUse
@@ -98,6 +99,8 @@ def wide_meaning(found: Profile, said: Answers) -> tuple[Meaning, tuple[ColumnUs
     wide = found.wide
     if wide is None:
         raise ValueError("not a wide table")
+    if said.target not in (None, VALUE):
+        raise ConfigError(f"--target {said.target}: days lie side by side in this table; what they hold is the target")
     rows = len(found.frame)
     own = [name for name in wide.ids if found.columns[name].distinct == rows]
     names = said.entity or (tuple(own[:1]) if own else wide.ids)

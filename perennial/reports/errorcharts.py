@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from perennial.contracts import Chart, DailyError
 from perennial.overview import History, Spend
 from perennial.reports.charts import Plot, lay_out
+from perennial.reports.metricwords import MetricWords, metric_words
 from perennial.reports.text import plain
-from perennial.reports.words import MetricWords, metric_words
 
 SLICES = 8
+VOLUMES = ("wape", "bias", "instability")
+"""Shares of what came in all."""
 NAMES = {"served": "Served forecasts", "baseline": "Best simple rule", "bound": "Bad beyond"}
 STYLES = {"served": "candidate", "baseline": "baseline", "bound": "bound"}
 
@@ -34,7 +36,9 @@ class MetricUnit:
     @property
     def label(self) -> str:
         """The unit of the axis."""
-        return "% of the actual volume" if self.words.unit == "share" else "in the unit of the target"
+        if self.words.unit == "share":
+            return "% of the actual volume" if self.metric in VOLUMES else "%"
+        return "in the unit of the target" if self.words.unit == "amount" else self.words.label.lower()
 
 
 def error_plots(found: History, unit: MetricUnit) -> tuple[Plot | None, list[Plot], int]:

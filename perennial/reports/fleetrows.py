@@ -8,10 +8,11 @@ from typing import Any, Literal
 from perennial.contracts import Alert
 from perennial.overview import Fleet, PipelineOverview
 from perennial.reports.fleetviews import Cell, Mark, alert_rows, idle, link, trials, wiring_row
+from perennial.reports.metricwords import metric_words
 from perennial.reports.scoreboard import Difference, difference
 from perennial.reports.sparkline import Sparkline, sparkline
 from perennial.reports.text import NONE, brief, count, days, figure, moment, plain, short_day
-from perennial.reports.words import metric_words, sentence
+from perennial.reports.words import sentence
 
 MARKS: dict[str, Mark] = {"healthy": "passed", "degraded": "failed", "unknown": "unknown"}
 DECISIONS: dict[str, Mark | Literal[""]] = {

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from perennial.contracts import Verdict
 from perennial.reports.contents import ReportInput
+from perennial.reports.metricwords import metric_words
 from perennial.reports.scoreboard import Difference, Scores, difference
 from perennial.reports.text import NONE, figure, plain
-from perennial.reports.words import metric_words, part_name, sentence
+from perennial.reports.words import part_name, sentence
 
 _SHOWN_REFUSALS = 3
 

@@ -4,12 +4,15 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from perennial.evaluation.suspicion import against_rules, too_good
 from perennial.reports.contents import ReportInput
 from perennial.reports.facts import change_of_total, coverage, total_bias
 from perennial.reports.gatetable import refusals
+from perennial.reports.kindwords import kind_words
+from perennial.reports.metricwords import metric_words
 from perennial.reports.scoreboard import Scores, Tone, difference
 from perennial.reports.text import count, figure, plain, share
-from perennial.reports.words import metric_words, sentence
+from perennial.reports.words import sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,8 @@ class KeyFigure:
 def headline(report: ReportInput, scores: Scores) -> Headline:
     """Say what was decided and why."""
     lead = _lead(report, scores)
+    if doubt := too_good(scores.all, report.training.importance, against_rules(report.pipeline)):
+        lead += f" Is that {doubt}."
     new, old = report.version.version, report.champion
     if report.decision.promote:
         return _first(new, lead) if old is None else _promoted(report, new, old.version, lead)
@@ -132,7 +137,7 @@ def _more_or_less(change: float) -> str:
 
 
 def _plan_change(report: ReportInput, old: int) -> str:
-    change = change_of_total(report.evaluation.rows)
+    change = change_of_total(report.evaluation.rows) if kind_words(report.pipeline.kind).totals else 0.0
     if not math.isfinite(change) or abs(change) < 0.0005:
         return ""
     direction = "higher" if change > 0 else "lower"
@@ -163,7 +168,7 @@ def _error_figure(report: ReportInput, scores: Scores) -> KeyFigure:
 
 def _bias_figure(report: ReportInput) -> KeyFigure | None:
     bias = total_bias(report.evaluation.rows, "candidate")
-    if not math.isfinite(bias):
+    if not (math.isfinite(bias) and kind_words(report.pipeline.kind).totals):
         return None
     words = "too much" if bias > 0.0005 else "too little" if bias < -0.0005 else "neither too much nor too little"
     champion = total_bias(report.evaluation.rows, "champion")

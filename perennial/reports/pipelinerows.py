@@ -16,6 +16,7 @@ from perennial.reports.fleetrows import (
     published_cell,
 )
 from perennial.reports.fleetviews import Cell, Mark, alert_rows, idle, trials, wiring_row
+from perennial.reports.metricwords import metric_words
 from perennial.reports.run import Fact, setting_text
 from perennial.reports.text import (
     NONE,
@@ -31,7 +32,7 @@ from perennial.reports.text import (
     plain,
     short_day,
 )
-from perennial.reports.words import metric_words, sentence
+from perennial.reports.words import sentence
 
 TRAININGS = 10
 DRIFTS = 12

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from perennial.changes import Outcome, Status, Trial
 from perennial.contracts import Score, Verdict
+from perennial.reports.metricwords import metric_words
 from perennial.reports.scoreboard import difference
 from perennial.reports.text import NONE, figure, markdown, seconds
-from perennial.reports.words import metric_words
 
 _NAMES = {"candidate": "this change", "champion": "base"}
 _UNTRIED: tuple[Status, ...] = ("unchanged", "removed")

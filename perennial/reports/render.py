@@ -15,6 +15,8 @@ from perennial.reports.contents import ReportInput
 from perennial.reports.data import check_rows, landing_rows, quarantine_rows
 from perennial.reports.gatetable import gate_rows
 from perennial.reports.headline import headline, key_figures, tally
+from perennial.reports.kindwords import kind_words
+from perennial.reports.metricwords import metric_words
 from perennial.reports.run import (
     cost_facts,
     feature_bars,
@@ -28,7 +30,6 @@ from perennial.reports.run import (
 )
 from perennial.reports.scoreboard import Scores, metric_rows, part_tables, standings
 from perennial.reports.text import day, markdown, moment, plain
-from perennial.reports.words import metric_words
 
 _HERE = Path(__file__).parent
 _ADDRESS = ":/?#=&%~@+,;"
@@ -100,6 +101,7 @@ def _names(report: ReportInput) -> dict[str, Any]:
         "description": plain(report.pipeline.description, 300),
         "owner": plain(report.pipeline.owner),
         "unit": plain(report.pipeline.data.columns.y or "value", 30),
+        "kind": kind_words(report.pipeline.kind),
         "as_of": day(report.snapshot.as_of),
         "generated": moment(report.generated_at),
         "version": report.version.version,

@@ -9,6 +9,7 @@ from perennial.config.section import flat
 from perennial.evaluation.catalogue import SECTIONS
 from perennial.reports.contents import ReportInput
 from perennial.reports.facts import most_missed
+from perennial.reports.kindwords import kind_words
 from perennial.reports.text import NONE, amount, count, day, mebibytes, moment, plain, seconds, share, short_day
 from perennial.reports.words import estimator_name, sentence
 
@@ -95,16 +96,18 @@ def _tested(report: ReportInput) -> str:
     if not windows:
         return "History is too short for a test window; nothing was compared."
     horizon = max(w.horizon for w in windows)
+    words = kind_words(report.pipeline.kind)
     return (
-        f"Every contender forecast the days after training {many}, each time knowing only what was known on that day, "
+        f"Every contender {words.did} {many}, each time knowing only what was known on that day, "
         f"up to {horizon} days ahead. None of these days was trained on, and all contenders are compared on the same "
-        f"{rows} forecasts of {count(report.split.entities)} series."
+        f"{rows} {words.rows.format(count(report.split.entities))}."
     )
 
 
 def missed_rows(report: ReportInput) -> tuple[MissedRow, ...]:
     """Return the series with the largest misses in the first test window."""
-    missed = () if report.pipeline.privacy.hidden else most_missed(report.evaluation.rows)
+    told = kind_words(report.pipeline.kind).totals and not report.pipeline.privacy.hidden
+    missed = most_missed(report.evaluation.rows) if told else ()
     show: Callable[[float], str] = count if missed and missed[0].miss >= 100 else amount  # one unit for a column
     return tuple(
         MissedRow(
@@ -132,15 +135,15 @@ def feature_bars(report: ReportInput) -> tuple[Bar, ...]:
 
 def new_entities(report: ReportInput) -> str:
     """Say which series began after training; ``""`` if none did."""
-    names = report.split.new_entities
+    names, what = report.split.new_entities, kind_words(report.pipeline.kind).entities
     if not names:
         return ""
     if report.pipeline.privacy.hidden:
-        return f"{count(len(names))} series first appeared after training ended and were forecast all the same."
+        return f"{count(len(names))} {what} first appeared after training ended and were judged all the same."
     shown = ", ".join(plain(name, 40) for name in names[:_SHOWN_ENTITIES])
     more = f" and {count(len(names) - _SHOWN_ENTITIES)} more" if len(names) > _SHOWN_ENTITIES else ""
     return (
-        f"{count(len(names))} series first appeared after training ended and were forecast all the same: {shown}{more}."
+        f"{count(len(names))} {what} first appeared after training ended and were judged all the same: {shown}{more}."
     )
 
 
@@ -190,7 +193,7 @@ def cost_facts(report: ReportInput) -> tuple[Fact, ...]:
         Fact(name="Total time", value=seconds(total)),
         Fact(name="Peak memory", value=mebibytes(report.peak_mib)),
         Fact(name="Rows read", value=count(report.rows)),
-        Fact(name="Series", value=count(report.split.entities)),
+        Fact(name=sentence(kind_words(report.pipeline.kind).entities), value=count(report.split.entities)),
     )
 
 

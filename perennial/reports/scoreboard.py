@@ -8,16 +8,10 @@ from typing import Literal
 from perennial.contracts import Score
 from perennial.reports.charts import Tick
 from perennial.reports.contents import ReportInput
+from perennial.reports.metricwords import MetricWords, metric_order, metric_words
 from perennial.reports.text import NONE, count, figure, plain, share
 from perennial.reports.ticks import nice_ticks
-from perennial.reports.words import (
-    MetricWords,
-    contender_name,
-    metric_order,
-    metric_words,
-    part_name,
-    sentence,
-)
+from perennial.reports.words import contender_name, part_name, sentence
 
 OWN = ("candidate", "champion")
 """Contenders that are models; the others are baselines."""

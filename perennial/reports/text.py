@@ -5,7 +5,7 @@ import re
 from datetime import date, datetime
 
 from perennial.contracts import LateEstimate
-from perennial.reports.words import metric_words
+from perennial.reports.metricwords import metric_words
 
 NONE = "–"
 """What a table shows where there is no figure."""
