@@ -105,7 +105,7 @@ def valid(loaded: Loaded, data: Sequence[str]) -> Iterable[Any]:
     """Show what a valid pipeline amounts to, and why its data could not be read now."""
     cfg = loaded.config
     yield Text("Valid: ", style="bold green").append(
-        f"{loaded.path.name}: {cfg.kind} pipeline {cfg.pipeline!r}, {len(cfg.gates)} gates, {cfg.model.estimator}",
+        f"{loaded.path.name}: {cfg.kind} pipeline {cfg.pipeline!r}, {len(cfg.gates)} gates",
         style="default",
     )
     for one in data:

@@ -14,6 +14,7 @@ class KindWords:
         entities: What is told apart by name, in the plural.
         totals: Whether the sum of what is forecast means something beside the sum of what came.
         pictures: Title of the charts.
+        estimator: What is fitted, where that is no estimator of ``model``.
         use: What a model card says a version is for; ``{unit}`` is the target, ``{days}`` how far it reaches.
     """
 
@@ -22,6 +23,7 @@ class KindWords:
     entities: str
     totals: bool = False
     pictures: str
+    estimator: str = ""
     use: str
 
 
@@ -48,6 +50,7 @@ _WORDS: Mapping[str, KindWords] = {
         rows="events",
         entities="events",
         pictures="Alerts by day",
+        estimator="Peers and an isolation forest",
         use="Scores each event of a day against its peers and raises a few alerts with reasons. It is meant for events "
         "of this pipeline and for dates after",
     ),
@@ -56,6 +59,7 @@ _WORDS: Mapping[str, KindWords] = {
         rows="places of lists",
         entities="users",
         pictures="Hits",
+        estimator="Recommender",
         use="Lists items for every user, for the {days} days ahead. It is meant for users and items of this pipeline "
         "and for dates after",
     ),
@@ -64,6 +68,7 @@ _WORDS: Mapping[str, KindWords] = {
         rows="days of {} products",
         entities="products",
         pictures="What was asked for, sold and held",
+        estimator="Order policies by class",
         use="Orders each product for the day after a date, on the terms of its settings. It is meant for products of "
         "this pipeline and for dates after",
     ),

@@ -149,10 +149,10 @@ def new_entities(report: ReportInput) -> str:
 
 def training_facts(report: ReportInput) -> tuple[Fact, ...]:
     """Return how the candidate was trained."""
-    training, model = report.training, report.pipeline.model
+    training, model, own = report.training, report.pipeline.model, kind_words(report.pipeline.kind).estimator
     how = "from scratch" if training.mode == "refit" else "champion continued with recent days"
     return (
-        Fact(name="Estimator", value=estimator_name(model.estimator)),
+        Fact(name="Estimator", value=own or estimator_name(model.estimator)),
         Fact(name="Fitted", value=how),
         Fact(name="Trained up to", value=day(report.split.train_end)),
         Fact(name="Training rows", value=count(training.rows)),
