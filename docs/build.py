@@ -57,7 +57,7 @@ TAIL = """
 ## Expectations: `configs/<name>.checks.yaml`
 
 A list; each entry names an expectation of Great Expectations without its prefix `expect_`, its arguments, and a severity.
-`critical` (the default) fails the run, `warning` is recorded. They are judged on new rows, once, when these land.
+`critical` (the default) fails the run, `warning` is recorded. They are judged on new rows when these land, and again when guards or checks change.
 
 ```yaml
 - expect: column_values_to_be_between

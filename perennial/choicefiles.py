@@ -15,7 +15,7 @@ ENDINGS = (".parquet", ".csv", ".ndjson")
 
 def files(folder: Path) -> list[Path]:
     """Return the files of choices in a folder, in order of name; what is hidden is still being written."""
-    return sorted(p for p in folder.iterdir() if p.suffix in ENDINGS and not p.name.startswith("."))
+    return sorted(p for p in folder.iterdir() if p.suffix in ENDINGS and p.name[0] != "." and p.is_file())
 
 
 def read(name: str, data: bytes) -> list[tuple[str, str]]:
@@ -32,7 +32,12 @@ def read(name: str, data: bytes) -> list[tuple[str, str]]:
         if missing := [column for column in COLUMNS if column not in table.column_names]:
             raise SchemaError(f"{name} has no column {sample(missing)}; it has {sample(table.column_names)}")
         users, items = (table[column].cast(pa.string()).to_pylist() for column in COLUMNS)
-    except (pa.ArrowException, OSError) as error:
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        KeyError,
+    ) as error:  # text that is none, a column that is there twice
         raise SourceUnusable(f"{name} cannot be read: {str(error).splitlines()[0][:200]}") from error
     return [(_key(u), _key(i)) for u, i in zip(users, items, strict=True) if u and i]
 

@@ -119,8 +119,22 @@ def read(
     )
 
 
-def guard(run: Run, landings: tuple[Landing, ...], snapshot: Snapshot) -> tuple[Check, ...]:
-    """Judge what landed, and the table it landed in, by our own guards."""
+def judged_otherwise(run: Run, snapshot: Snapshot) -> tuple[Landing, ...]:
+    """Return the visible landings whose rows were let pass by other guards or expectations than today's."""
+    reports = run.ledger.check_reports(run.name)
+    other = {one for one in snapshot.main.landings if one in reports and reports[one].rules != run.loaded.rules}
+    return tuple(one for one in run.ledger.landings(run.name, status="accepted") if one.landing_id in other)
+
+
+def guard(run: Run, landings: tuple[Landing, ...], again: tuple[Landing, ...], snapshot: Snapshot) -> tuple[Check, ...]:
+    """Judge what landed, and the table it landed in, by our own guards.
+
+    Args:
+        run: The run.
+        landings: What landed now; of several of the observations, the newest is told of and others that fail.
+        again: What landed before, to be judged once more.
+        snapshot: What is visible.
+    """
     facts = gather(
         read(run, snapshot.main, snapshot, (ENTITY, TIME, TARGET)),
         as_of=run.as_of,
@@ -128,9 +142,10 @@ def guard(run: Run, landings: tuple[Landing, ...], snapshot: Snapshot) -> tuple[
         labelled=run.cfg.problem.labelled(),
         table=run.name,
     )
-    new = next((one for one in landings if one.table == run.name), None)
-    known = (judge_landing(one, run.cfg.guards) for one in landings if one.table != run.name)
-    return judge(new, facts, run.cfg.guards) + tuple(check for checks in known for check in checks)
+    main = [*again, *(one for one in landings if one.table == run.name)]
+    earlier = [check for one in main[:-1] for check in judge_landing(one, run.cfg.guards) if not check.passed]
+    known = [check for one in landings if one.table != run.name for check in judge_landing(one, run.cfg.guards)]
+    return (*judge(main[-1] if main else None, facts, run.cfg.guards), *earlier, *known)
 
 
 def accept(run: Run, landings: tuple[Landing, ...], snapshot: Snapshot, report: CheckReport) -> None:
@@ -139,6 +154,13 @@ def accept(run: Run, landings: tuple[Landing, ...], snapshot: Snapshot, report: 
         run.ledger.accept_landing(run.lease, landing.landing_id, report)
     fault_point("landing.accepted")
     run.ledger.pin_snapshot(run.lease, snapshot)
+
+
+def mark_judged(run: Run, landings: tuple[Landing, ...], report: CheckReport) -> None:
+    """Record that landings were judged again, as far as this run sees all that they hold."""
+    for landing in landings:
+        if landing.as_of <= run.as_of:
+            run.ledger.judge_again(run.lease, landing.landing_id, report)
 
 
 def reject(run: Run, landings: tuple[Landing, ...], report: CheckReport) -> None:

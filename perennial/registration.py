@@ -204,7 +204,7 @@ def _scores(run: Run, key: str) -> tuple[Score, ...]:
 
 
 def _checks(run: Run, snapshot: Snapshot) -> CheckReport:
-    """Return what was checked when the newest visible landing was accepted."""
+    """Return what was checked when the newest visible landing was last judged."""
     reports = (run.ledger.check_report(landing) for landing in reversed(snapshot.main.landings))
     return next((report for report in reports if report), CheckReport(checks=()))
 

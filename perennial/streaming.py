@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,27 +101,31 @@ class Follower:
         state = self._restored(shown.publication)
         found = []
         for path in files(self._folder):
-            data = path.read_bytes()
+            try:
+                data, changed = path.read_bytes(), path.stat().st_mtime
+            except OSError as error:  # gone again, or not ours to read: the next look tries once more
+                log.warning("%s cannot be read now: %s", path.name, error)
+                continue
             digest = hashlib.sha256(data).hexdigest()
             if state.files.get(path.name) != digest:
-                found.append(self._take(state, path, data, shown, self._alarm))
+                batch = self._take(state, path.name, data, shown, self._alarm)
+                found.append(replace(batch, seconds=self._workspace.now().timestamp() - changed))
                 state.files[path.name] = digest
                 self._keep(state)
         return tuple(found)
 
-    def _take(self, state: _State, path: Path, data: bytes, shown: Audience, alarm: Alarm) -> Batch:
+    def _take(self, state: _State, file: str, data: bytes, shown: Audience, alarm: Alarm) -> Batch:
         try:
-            chosen = read(path.name, data)
+            chosen = read(file, data)
         except SourceUnusable as error:
-            log.warning("%s is left out: %s", path.name, error)
-            return Batch(file=path.name, stream=state.stream, problem=str(error))
+            log.warning("%s is left out: %s", file, error)
+            return Batch(file=file, stream=state.stream, problem=str(error))
         tallies = tally(chosen, shown.shown, lambda user: shown.had(user) | self._since.get(user, set()))
         seen = advance(state.stream, tallies, alarm)
         alert = self._tell(seen, alarm) if proven(seen, alarm) else None
         state.stream = recovered(seen) if proven(seen, alarm) else seen
         _note(self._since, chosen)
-        seconds = self._workspace.now().timestamp() - path.stat().st_mtime
-        return Batch(file=path.name, stream=seen, alert=alert, seconds=seconds)
+        return Batch(file=file, stream=seen, alert=alert)
 
     def _tell(self, seen: Stream, alarm: Alarm) -> Alert | None:
         """Open the alert, unless people know already, and send it."""
@@ -176,7 +180,7 @@ class Follower:
         if not self._caught_up:
             self._caught_up = True
             for name in state.files:
-                with suppress(SourceUnusable):
+                with suppress(SourceUnusable, OSError):
                     _note(self._since, read(name, here[name].read_bytes()))
         return state
 

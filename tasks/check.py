@@ -1,7 +1,7 @@
 """Stage 2 of 9: judge what landed before anything is trained on it.
 
 Policy: our own guards first; the Great Expectations suite runs over new rows only, since rows are checked once, when
-they land, and over all of them when the guards or expectations have changed. Every failure is listed in one
+they land, and over older ones too when guards or expectations have changed since. Every failure is listed in one
 exception. Never retried: bad data does not heal.
 """
 
@@ -18,7 +18,7 @@ from perennial.checks import suites
 from perennial.checks.expectations import load_suite, run_suite
 from perennial.config.files import checks_path
 from perennial.context import Run
-from perennial.contracts import Check, CheckReport, Landing, Snapshot
+from perennial.contracts import ENTITY, Check, CheckReport, Landing, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -39,49 +39,41 @@ def check(run: Run, landings: tuple[Landing, ...]) -> Snapshot:
     """
     with run.stage("check"):
         snapshot = intake.visible(run, {name: tuple(run.ledger.landings(name)) for name in intake.tables(run.cfg)})
-        changed = _rules_changed(run, landings, snapshot)
-        if not landings and not changed and run.ledger.snapshot(run.name, run.as_of) == snapshot:
+        again = intake.judged_otherwise(run, snapshot)
+        if not landings and not again and run.ledger.snapshot(run.name, run.as_of) == snapshot:
             log.info("the snapshot of %s was checked before", run.as_of)
             return snapshot
-        if changed:
-            log.info("guards or expectations have changed: all rows are checked again")
-        report = _report(run, landings, snapshot, again=changed)
+        if again:
+            log.info("guards or expectations have changed: rows that landed before are judged again")
+        report = _report(run, landings, again, snapshot)
         for one in report.checks:
             if not one.passed:
                 log.warning("%s: %s: observed %s, expected %s", one.severity, one.name, one.observed, one.expected)
         if report.failures:
             intake.reject(run, landings, report)
         intake.accept(run, landings, snapshot, report)
-        if changed and not landings:
-            run.ledger.judge_again(run.lease, snapshot.main.landings[-1], report)
+        intake.mark_judged(run, again, report)
     log.info("%d checks passed, %d warnings", len(report.checks) - len(report.warnings), len(report.warnings))
     return snapshot
 
 
-def _rules_changed(run: Run, fresh: tuple[Landing, ...], snapshot: Snapshot) -> bool:
-    """Return whether rows that landed before were let pass by other guards or expectations than today's."""
-    new = {one.landing_id for one in fresh}
-    reports = [run.ledger.check_report(one) for one in reversed(snapshot.main.landings) if one not in new]
-    judged = next((report for report in reports if report), None)
-    return judged is not None and judged.rules != run.loaded.rules
-
-
-def _report(run: Run, fresh: tuple[Landing, ...], snapshot: Snapshot, *, again: bool) -> CheckReport:
+def _report(run: Run, fresh: tuple[Landing, ...], again: tuple[Landing, ...], snapshot: Snapshot) -> CheckReport:
     start = time.perf_counter()
-    checks = intake.guard(run, fresh, snapshot)
+    checks = intake.guard(run, fresh, again, snapshot)
     docs = None
-    new = tuple(one.landing_id for one in fresh if one.table == run.name and one.counts.accepted)
-    asked = snapshot.main.landings if again else new
+    asked = (*again, *(one for one in fresh if one.table == run.name and one.counts.accepted))
     if asked and checks_path(run.loaded.path).exists() and not any(_fatal(c) for c in checks):
-        expected, docs = _expect(run, asked, snapshot)
+        expected, docs = _expect(run, tuple(one.landing_id for one in asked), snapshot)
         checks += expected
     return CheckReport(checks=checks, docs=docs, seconds=time.perf_counter() - start, rules=run.loaded.rules)
 
 
 def _expect(run: Run, landings: tuple[str, ...], snapshot: Snapshot) -> tuple[tuple[Check, ...], str]:
     suite = load_suite(checks_path(run.loaded.path), suites.columns(run.cfg))
+    if len(landings) > 1:  # what is said of one landing's number of rows is not said of several together
+        suite = replace(suite, expectations=tuple(one for one in suite.expectations if not one.counts_rows))
     page = Path("datadocs") / run.name / f"{run.as_of}-{landings[-1][:12]}.html"
-    rows = intake.read(run, replace(snapshot.main, landings=landings), snapshot, suite.columns)
+    rows = intake.read(run, replace(snapshot.main, landings=landings), snapshot, suite.columns or (ENTITY,))
     quote = not run.cfg.privacy.hidden
     return run_suite(suite, run.name, rows, docs=run.workspace.home / page, quote=quote), page.as_posix()
 

@@ -445,6 +445,25 @@ def test_other_checks_judge_all_rows_again(place: Path, command: Command, day: d
     assert check_invariants(Workspace.open(root=place).env) == ()
 
 
+def test_a_run_of_an_earlier_date_lets_nothing_pass_that_it_does_not_see(place: Path, command: Command) -> None:
+    """Other checks as of a week before say nothing of the week: its rows are judged when a run sees them."""
+    ledger = Workspace.open(root=place).ledger
+    (landed,) = ledger.landings("shop")
+    before = ledger.check_report(landed.landing_id)
+    checks = place / "configs" / "shop.checks.yaml"
+    checks.write_text(shop.CHECKS.replace("max_value: 1000", "max_value: 900"))
+    assert "judged again" in command("run", "shop", "--as-of", shop.AS_OF - timedelta(days=7)).err
+    assert ledger.check_report(landed.landing_id) == before
+    answer = command("score", "shop", "--as-of", shop.AS_OF)
+    assert (answer.code, "judged again" in answer.err) == (0, True), answer
+    after = ledger.check_report(landed.landing_id)
+    assert before is not None
+    assert after is not None
+    assert before.rules != after.rules
+    assert {one.name for one in before.checks} == {one.name for one in after.checks}
+    assert "judged again" not in command("run", "shop", "--as-of", DAY).err
+
+
 @pytest.mark.parametrize("text", ["max_iter: many", "loss: nonsense"])
 def test_a_value_that_the_estimator_refuses(place: Path, command: Command, text: str) -> None:
     """The estimator's own words, as an error of the file."""

@@ -125,11 +125,14 @@ def test_what_cannot_be_read_holds_up_nothing(place: Workspace) -> None:
     (events / "1.parquet").write_bytes(b"PAR1 no more")
     (events / "2.ndjson").write_text('{"user": {"id": 1}, "item": "x"}\n')
     (events / "3.csv").write_text("who,item\nann,x\n")
+    (events / "3.parquet").mkdir()
+    (events / "3a.csv").write_text("user,item,user\nann,x,bob\n")
+    (events / "3b.csv").symlink_to(events / "nowhere.csv")
     (events / ".4.ndjson").write_text("{")
     put(place, "5.ndjson", "z")
     *wrong, last = following(place).look()
-    assert ["cannot be read" in one.problem for one in wrong] == [True, True, False]
-    assert "3.csv has no column 'user'" in wrong[-1].problem
+    assert ["cannot be read" in one.problem for one in wrong] == [True, True, False, True]
+    assert "3.csv has no column 'user'" in wrong[2].problem
     assert (last.problem, last.stream.choices, last.stream.hits) == ("", 20, 20)
     assert following(place).look() == ()
 

@@ -56,7 +56,7 @@ def load_suite(path: Path, columns: Collection[str] | None = None) -> Suite:
                 problems.append(document.problem((i,), f"there is no column {name!r}; {nearest(name, columns)}"))
     if problems:
         raise yamlsafe.combined(document.name, problems)
-    suite = suites.parse(path)[1]
+    suite = suites.suite_of(path, found)
     worded = tuple(replace(one, sentence=_sentence(one)) for one in suite.expectations)
     return replace(suite, expectations=worded)
 

@@ -114,6 +114,11 @@ class Expectation:
     season: Season = EVER
 
     @property
+    def counts_rows(self) -> bool:
+        """Whether it is about how many rows or values one landing has."""
+        return self.frame == "count" or self.name == "column_unique_value_count_to_be_between"
+
+    @property
     def frame(self) -> Frame:
         """What it is shown."""
         return SUPPORTED[self.name]
@@ -147,8 +152,13 @@ def parse(path: Path) -> tuple[Document, Suite]:
     document, found, problems = survey(path)
     if problems:
         raise yamlsafe.combined(document.name, problems)
+    return document, suite_of(path, found)
+
+
+def suite_of(path: Path, found: Mapping[int, Expectation]) -> Suite:
+    """Return the expectations of a file as a suite of its name."""
     name = path.name.removesuffix(".yaml").removesuffix(".checks")
-    return document, Suite(name=name, expectations=tuple(found.values()))
+    return Suite(name=name, expectations=tuple(found.values()))
 
 
 def survey(path: Path) -> tuple[Document, Mapping[int, Expectation], list[Problem]]:

@@ -94,9 +94,9 @@ def survey_pipeline(path: Path, overrides: Overrides | None = None) -> tuple[Doc
     except ValidationError as error:
         found = modelerrors.explain(error, Pipeline, document)
         left, out = remainder(Pipeline, document, [one.place for one in found])
-        if left is not None:
-            found += elsewhere(crosschecks.problems(left, document), out)
-        return document, left, found
+        if left is None or any(place[0] in ("data", "known") for place in out):  # columns would be missed falsely
+            return document, None, found
+        return document, left, found + elsewhere(crosschecks.problems(left, document), out)
     return document, config, crosschecks.problems(config, document)
 
 

@@ -25,7 +25,7 @@ def remainder(model: type[M], document: Document, wrong: Sequence[Place]) -> tup
     value = copy.deepcopy(document.value)
     out: list[Place] = []
     for _ in range(ROUNDS):
-        for place in sorted(set(wrong), key=lambda one: [str(part) for part in one], reverse=True):
+        for place in sorted(set(wrong), key=lambda one: [f"{part:>9}" for part in one], reverse=True):
             while place and not _take_out(value, place):
                 place = place[:-1]  # what lacks something goes as a whole
             if not place:

@@ -1,4 +1,4 @@
-"""All that can be said of a pipeline without reading its data: its file, its checks, its source, its estimator."""
+"""All that can be said of a pipeline without a run: its file, its checks, its source, its estimator."""
 
 from collections.abc import Callable
 from typing import TypeVar

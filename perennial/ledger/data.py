@@ -162,6 +162,11 @@ class DataFacts(Store):
         row = self._first(select(landings.c.report).where(landings.c.landing_id == landing_id))
         return decode(CheckReport, row["report"]) if row and row["report"] else None
 
+    def check_reports(self, table: str) -> Mapping[str, CheckReport]:
+        """Return what the checks said of every landing of a table that was let pass, by id, in order of landing."""
+        rows = self._rows(_of(table, "accepted", landings.c.landing_id, landings.c.report).order_by("position"))
+        return {row["landing_id"]: decode(CheckReport, row["report"]) for row in rows if row["report"]}
+
     # --- snapshots -----------------------------------------------------------------------------------------
 
     def pin_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:

@@ -111,8 +111,9 @@ def _target(found: Profile, said: Answers, time: str | None) -> Guess:
 
 
 def _nearly_constant(found: Profile, name: str) -> bool:
-    """Return whether a column seldom changes from one row of a series to the next, as a price does."""
+    """Return whether nearly all that a column holds beside zeros is one value."""
     values = found.frame[name].dropna()
+    values = values[values != 0]  # most days of a product may be without a sale
     return len(values) > 0 and bool(values.value_counts(normalize=True).iloc[0] > 0.95)
 
 

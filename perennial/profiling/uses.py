@@ -200,8 +200,11 @@ def _in_advance(found: Profile, meaning: Meaning, name: str) -> bool:
     ahead = when > last
     if not ahead.any() or found.frame.loc[ahead, name].notna().mean() <= 0.9:
         return False
-    reached = when[ahead & found.frame[name].notna()].max()
-    return bool((reached - last).days >= horizon((last - when.min()).days + 1))
+    there = when[ahead & found.frame[name].notna()].dt.normalize()
+    days = (last - when.min()).days + 1
+    usual = when.dt.normalize().nunique() / days  # a weekly table has a row on every seventh day
+    wanted = horizon(days)
+    return bool((there.max() - last).days >= wanted and there.nunique() >= 0.8 * usual * wanted)
 
 
 def _of_events(found: Profile, frame: pd.DataFrame, meaning: Meaning, name: str) -> ColumnUse:

@@ -197,7 +197,7 @@ def _forecast(draft: Draft) -> Iterator[str]:
     yield "\n".join(lines)
     holdout = 56 if rows.days >= 500 and rows.entities < 50 else max(28, ahead) if rows.days >= 120 else 14
     yield f"split: {{holdout: {holdout}, step: 7}}"
-    yield _model(draft, "")
+    yield _model(draft)
     yield _slices(draft)
     metric = "wrmsse" if rows.entities > 1 else "wape"
     yield _gates(
@@ -208,14 +208,13 @@ def _forecast(draft: Draft) -> Iterator[str]:
     )
 
 
-def _model(draft: Draft, params: str) -> str:
-    small = draft.rows.rows < 5_000
-    if small and not params:
-        params = "  params: {min_samples_leaf: 10, max_leaf_nodes: 15} # few rows: small trees"
+def _model(draft: Draft) -> str:
     days = WEEKLY_DAYS if draft.meaning.step == "week" else DAILY_DAYS
     history = f"  history_days: {days}" + (f" # of {draft.rows.days:,}" if draft.rows.days > days else "")
     lines = ["model:", "  estimator: hist_gradient_boosting", "  rows: 200000", history, "  seed: 7"]
-    return "\n".join([*lines, *([params] if params else [])])
+    if draft.rows.rows < 5_000:
+        lines.append("  params: {min_samples_leaf: 10, max_leaf_nodes: 15} # few rows: small trees")
+    return "\n".join(lines)
 
 
 def _slices(draft: Draft) -> str:
@@ -249,7 +248,7 @@ def _classify(draft: Draft) -> Iterator[str]:
     lines.append("  costs: {false_positive: 1, false_negative: 1} # say what mistakes cost you: it sets the threshold")
     yield "\n".join(lines)
     yield f"split: {{holdout: {holdout}, step: {max(1, min(7, holdout // 2))}}}"
-    yield _model(draft, "")
+    yield _model(draft)
     yield _gates(
         [
             (

@@ -38,7 +38,7 @@ class MetricUnit:
         """The unit of the axis."""
         if self.words.unit == "share":
             return "% of the actual volume" if self.metric in VOLUMES else "%"
-        return "in the unit of the target" if self.words.unit == "amount" else self.words.label.lower()
+        return "in the unit of the target" if self.metric in ("mae", "rmse", "pinball") else self.words.label.lower()
 
 
 def error_plots(found: History, unit: MetricUnit) -> tuple[Plot | None, list[Plot], int]:

@@ -17,7 +17,7 @@ class MetricWords:
         label: Name in plain words.
         short: The field's own abbreviation; ``""`` if it has none.
         says: One sentence a planner understands.
-        unit: ``share`` is shown in percent, ``score`` with three decimals, ``amount`` in the target's unit.
+        unit: ``share`` is shown in percent, ``score`` with three decimals, ``amount`` in a unit of its own.
         points: Compare in percentage points, because a relative change of a figure near zero says nothing.
     """
 
