@@ -28,11 +28,51 @@ class MetricWords:
     points: bool = False
 
 
-def _words(label: str, short: str, says: str, unit: Unit = "score") -> MetricWords:
-    return MetricWords(label=label, short=short, says=says, unit=unit)
+def _words(label: str, short: str, says: str, unit: Unit = "score", *, points: bool = False) -> MetricWords:
+    return MetricWords(label=label, short=short, says=says, unit=unit, points=points)
 
 
-OTHER_KINDS: Mapping[str, MetricWords] = {
+_METRICS: Mapping[str, MetricWords] = {
+    "wape": _words(
+        "Absolute error",
+        "WAPE",
+        "All misses, series by series and day by day, as a share of the actual volume.",
+        "share",
+    ),
+    "bias": _words(
+        "Bias of the total",
+        "bias",
+        "How far the sum of all forecasts is from the sum of all actuals.",
+        "share",
+        points=True,
+    ),
+    "mae": _words("Mean miss", "MAE", "Average miss of one series on one day.", "amount"),
+    "rmse": _words("Root mean squared miss", "RMSE", "Like the mean miss; large misses weigh more.", "amount"),
+    "mase": _words(
+        "Scaled absolute error",
+        "MASE",
+        "Mean miss compared with repeating last week in training; below 1 is better than that.",
+    ),
+    "rmsse": _words("Scaled squared error", "RMSSE", "Like MASE on squared misses, so that large misses weigh more."),
+    "wrmsse": _words(
+        "Weighted scaled error", "WRMSSE", "RMSSE of totals, groups and series together; what sells more counts more."
+    ),
+    "pinball": _words(
+        "Quantile loss",
+        "pinball",
+        "Quality of the uncertainty band: narrow is good, missing the actual is penalised.",
+        "amount",
+    ),
+    "coverage_error": _words(
+        "Coverage error",
+        "coverage",
+        "How far the share of actuals inside the band is from what the band promises.",
+        "share",
+        points=True,
+    ),
+    "instability": _words(
+        "Instability", "", "How much the forecast of one and the same day moved from one run to the next.", "share"
+    ),
     "average_precision_error": _words(
         "Ranking error by precision", "1 − AP", "How far the ranking is from one with all that is looked for on top."
     ),
@@ -67,65 +107,6 @@ OTHER_KINDS: Mapping[str, MetricWords] = {
     "unmet": _words("Unmet demand", "1 − fill rate", "Share of what was asked for and not there.", "share"),
     "waste": _words("Waste", "", "What was thrown away, per money of demand.", "share"),
     "stock": _words("Stock", "", "What is held overnight, in days of demand.", "amount"),
-}
-"""Metrics of kinds other than forecasts."""
-
-_METRICS: Mapping[str, MetricWords] = {
-    "wape": MetricWords(
-        label="Absolute error",
-        short="WAPE",
-        says="All misses, series by series and day by day, as a share of the actual volume.",
-        unit="share",
-    ),
-    "bias": MetricWords(
-        label="Bias of the total",
-        short="bias",
-        says="How far the sum of all forecasts is from the sum of all actuals.",
-        unit="share",
-        points=True,
-    ),
-    "mae": MetricWords(label="Mean miss", short="MAE", says="Average miss of one series on one day.", unit="amount"),
-    "rmse": MetricWords(
-        label="Root mean squared miss", short="RMSE", says="Like the mean miss; large misses weigh more.", unit="amount"
-    ),
-    "mase": MetricWords(
-        label="Scaled absolute error",
-        short="MASE",
-        says="Mean miss compared with repeating last week in training; below 1 is better than that.",
-        unit="score",
-    ),
-    "rmsse": MetricWords(
-        label="Scaled squared error",
-        short="RMSSE",
-        says="Like MASE on squared misses, so that large misses weigh more.",
-        unit="score",
-    ),
-    "wrmsse": MetricWords(
-        label="Weighted scaled error",
-        short="WRMSSE",
-        says="RMSSE of totals, groups and series together; what sells more counts more.",
-        unit="score",
-    ),
-    "pinball": MetricWords(
-        label="Quantile loss",
-        short="pinball",
-        says="Quality of the uncertainty band: narrow is good, missing the actual is penalised.",
-        unit="amount",
-    ),
-    "coverage_error": MetricWords(
-        label="Coverage error",
-        short="coverage",
-        says="How far the share of actuals inside the band is from what the band promises.",
-        unit="share",
-        points=True,
-    ),
-    "instability": MetricWords(
-        label="Instability",
-        short="",
-        says="How much the forecast of one and the same day moved from one run to the next.",
-        unit="share",
-    ),
-    **OTHER_KINDS,
 }
 
 
