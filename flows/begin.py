@@ -1,7 +1,7 @@
 """`perennial init`: from a table that nobody has described to a pipeline and its first run."""
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date
@@ -11,8 +11,9 @@ from typing import Any
 
 from perennial.context import Workspace
 from perennial.errors import ConfigError, Refused, SourceError
+from perennial.profiling.convert import RECORD
 from perennial.profiling.meaning import Answers, Guess, Meaning
-from perennial.profiling.plan import Plan
+from perennial.profiling.plan import Plan, Rule
 from perennial.profiling.profile import Profile
 from perennial.profiling.uses import ColumnUse
 from perennial.profiling.write import Draft
@@ -63,6 +64,7 @@ class Begun:
     columns: tuple[ColumnUse, ...]
     conversion: str
     because: tuple[str, ...]
+    rules: Mapping[str, str]
 
 
 def begin(workspace: Workspace, wish: Wish, *, ask: Ask, tell: Callable[[str], Callable[[int, int], None]]) -> Begun:
@@ -79,7 +81,7 @@ def begin(workspace: Workspace, wish: Wish, *, ask: Ask, tell: Callable[[str], C
         SourceError: It cannot be read.
         Refused: Something of this name is there already.
     """
-    from perennial.profiling.convert import RECORD, convert
+    from perennial.profiling.convert import convert
     from perennial.profiling.history import history
     from perennial.profiling.opening import open_table
     from perennial.profiling.profile import profile
@@ -87,32 +89,44 @@ def begin(workspace: Workspace, wish: Wish, *, ask: Ask, tell: Callable[[str], C
     name = pipeline_name(wish)
     target = _target(workspace, name)
     _refuse_overwriting(workspace, wish, name, target)
+    wish, rules = _as_before(wish, target.with_name(RECORD))
     with TemporaryDirectory() as scratch:
         opened = open_table(wish.given, table=wish.table, base=workspace.root, scratch=Path(scratch))
         found = profile(opened, tell("Read"))
         meaning, columns, said = settle(found, wish.said, ask)
-        plan = _plan(workspace, wish, found, meaning, columns, said, target)
+        plan = _plan(workspace, wish, found, meaning, columns, said, target).ruled(rules)
         with _put_back_on_error(target, target.with_name(RECORD)):
             if plan.how != "as it is":
-                noticed = convert(found, meaning, plan, target, wish.command, tell("Convert"))
-                plan = replace(plan, reasons=(*plan.reasons, *noticed))
+                plan = plan.noticed(convert(found, meaning, plan, target, wish.command, tell("Convert")))
             rows = history(_table(plan), workspace.env, base=workspace.root, tell=tell("Learn from"))
-            today = workspace.now().date()
-            label = opened.label
-            draft = Draft(name=name, source=label, meaning=meaning, plan=plan, columns=columns, rows=rows, today=today)
+            draft = Draft(
+                name=name,
+                source=opened.label,
+                meaning=meaning,
+                plan=plan,
+                columns=columns,
+                rows=rows,
+                today=workspace.now().date(),
+            )
             files = () if wish.data_only else _write(workspace, draft)
-    made = (_short(workspace, target), _short(workspace, target.with_name(RECORD)))
+    made = tuple(_short(workspace, path) for path in (target, target.with_name(RECORD)) if plan.how != "as it is")
+    return _begun(draft, found.rows, files + made)
+
+
+def _begun(draft: Draft, rows_in: int, files: tuple[str, ...]) -> Begun:
+    meaning, plan, rows = draft.meaning, draft.plan, draft.rows
     return Begun(
-        pipeline=name,
+        pipeline=draft.name,
         kind=meaning.kind,
-        rows_in=found.rows,
+        rows_in=rows_in,
         rows=rows.rows,
-        last=rows.last,
-        files=(*files, *(made if plan.how != "as it is" else ())),
+        last=rows.last if meaning.kind == "forecast" else rows.newest,
+        files=files,
         guesses=meaning.guesses,
-        columns=columns,
+        columns=draft.columns,
         conversion=plan.how,
         because=plan.reasons,
+        rules=plan.rules,
     )
 
 
@@ -136,6 +150,32 @@ def _put_back_on_error(*paths: Path) -> Iterator[None]:
         raise
     for aside in kept.values():
         aside.unlink()
+
+
+def _as_before(wish: Wish, record: Path) -> tuple[Wish, Mapping[str, Rule]]:
+    """Return a wish in which what is not said is as it was when the settings were made, and the rules of its columns.
+
+    Raises:
+        Refused: Something is said that is not as it was: the settings would be about another table.
+    """
+    import json
+
+    if not (wish.data_only and record.exists()):
+        return wish, {}
+    kept = json.loads(record.read_text(encoding="utf-8"))
+    before = kept.get("meaning") or {}
+    if before.get("entity") is not None:
+        before["entity"] = tuple(before["entity"])
+    for what, value in before.items():
+        said = getattr(wish.said, what)
+        if said not in (None, value):
+            raise Refused(
+                f"--{what} {said}: it was {value!r} when the settings were made; make others with --name or --force"
+            )
+    said = replace(wish.said, **{what: value for what, value in before.items() if value is not None})
+    if kept.get("first_day_assumed"):
+        said = replace(said, start=said.start or kept["first_day_assumed"])
+    return replace(wish, said=said, command=kept.get("again", wish.command)), kept.get("each_column_of_a_day", {})
 
 
 def settle(found: Profile, said: Answers, ask: Ask) -> tuple[Meaning, tuple[ColumnUse, ...], Answers]:
@@ -251,24 +291,3 @@ def _target(workspace: Workspace, name: str) -> Path:
 
 def _short(workspace: Workspace, path: Path) -> str:
     return path.relative_to(workspace.root).as_posix() if path.is_relative_to(workspace.root) else str(path)
-
-
-def lines(begun: Begun) -> Iterable[Any]:
-    """Show what was guessed, why and how sure it is, and what was written."""
-    from rich.table import Table
-    from rich.text import Text
-
-    yield Text(f"{begun.pipeline}: ", style="bold").append(f"{begun.kind}, {begun.rows_in:,} rows", style="default")
-    table = Table(box=None, pad_edge=True, show_header=False)
-    for style in ("bold", None, None, None):
-        table.add_column(style=style, overflow="fold")
-    for one in begun.guesses:
-        table.add_row(one.what, one.value or "none", one.sure, one.why)
-    for use in dict.fromkeys(c.use for c in begun.columns):
-        for why, sure in dict.fromkeys((c.why, c.sure) for c in begun.columns if c.use == use):
-            names = ", ".join(c.name for c in begun.columns if (c.use, c.why, c.sure) == (use, why, sure))
-            table.add_row(use, names, sure, why)
-    yield table
-    for reason in begun.because:
-        yield f"  Converted: {reason}"
-    yield f"  Wrote {', '.join(begun.files)}"

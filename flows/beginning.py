@@ -86,9 +86,8 @@ def init(
 
 
 def _begin(wish: "Wish", *, train: bool, env: str | None, as_json: bool) -> None:
-    from flows import present
+    from flows import present, presentinit
     from flows.begin import begin
-    from flows.begin import lines as shown
     from perennial.contracts import to_json
 
     line = silent if as_json else put
@@ -102,7 +101,7 @@ def _begin(wish: "Wish", *, train: bool, env: str | None, as_json: bool) -> None
                     return _ask(one)
 
             begun = begin(workspace, wish, ask=ask, tell=tell)
-        for one in shown(begun):
+        for one in presentinit.begun(begun):
             line(one)
         record = run_flow(workspace, "retrain", begun.pipeline, None, env, as_json) if train else None
         for one in present.run(record, workspace.home) if record else ():

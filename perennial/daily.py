@@ -1,6 +1,7 @@
 """Business dates: which are still to be done, and what was done on each."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -61,17 +62,20 @@ def agenda(workspace: "Workspace", pipeline: str, as_of: date | None, late: time
     cfg = workspace.pipeline(pipeline).config
     day = as_of or workspace.business_date(cfg, late)
     done = {run.as_of for run in workspace.ledger.runs(cfg.pipeline) if run.flow == FLOW and run.status == DONE}
-    dates = missing(done, day, cfg.delivery.catch_up_days)
+    published = {one.as_of for one in workspace.ledger.publications(cfg.pipeline)}
+    dates = missing(done, day, cfg.delivery.catch_up_days, published)
     untrained = bool(dates) and workspace.ledger.in_force(cfg.pipeline, on=dates[0]) is None
-    before = [one for one in done if one < day]
+    before = [one for one in done | published if one < day]
     given_up = (dates[0] - max(before)).days - 1 if dates and before else 0
     return Agenda(
         pipeline=cfg.pipeline, dates=dates, untrained=untrained, timeout_s=cfg.delivery.timeout_s, given_up=given_up
     )
 
 
-def missing(done: set[date], asked: date, catch_up_days: int) -> tuple[date, ...]:
-    """Return the dates to be done, oldest first.
+def missing(
+    done: set[date], asked: date, catch_up_days: int, published: AbstractSet[date] = frozenset()
+) -> tuple[date, ...]:
+    """Return the dates to be done, oldest first: from the one after the last that was done, or published by hand.
 
     Example:
         >>> missing({date(2024, 1, 1)}, date(2024, 1, 3), 14)
@@ -79,7 +83,7 @@ def missing(done: set[date], asked: date, catch_up_days: int) -> tuple[date, ...
     """
     if asked in done:
         return ()
-    before = [day for day in done if day < asked]
+    before = [day for day in done | published if day < asked]
     if not before:
         return (asked,)
     first = max(max(before) + timedelta(days=1), asked - timedelta(days=catch_up_days))

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import suppress
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +185,56 @@ def test_nothing_is_overwritten(place: Workspace, tmp_path: Path) -> None:
     assert (len(converted(place)), settings.read_text().endswith("# mine\n")) == (420, True)
     start(place, tmp_path / "b.parquet", force=True)
     assert "# mine" not in settings.read_text()
+
+
+def test_a_table_that_has_grown_is_converted_as_before(place: Workspace, tmp_path: Path) -> None:
+    """With the target, the entity and the rules of the settings, whatever would be guessed today."""
+    grown = bikes(days=100, hours=24).drop(columns=["casual", "registered"])
+    grown["cnt2"] = grown["cnt"] + 1
+    grown.iloc[: 90 * 24].to_parquet(tmp_path / "b.parquet")
+    start(place, tmp_path / "b.parquet", said=Answers(target="cnt2"), command="perennial init --target cnt2")
+    before = converted(place)
+    grown.to_parquet(tmp_path / "b.parquet")
+    start(place, tmp_path / "b.parquet", data_only=True)
+    after = converted(place)
+    assert after.columns.tolist() == before.columns.tolist()
+    pd.testing.assert_frame_equal(after.iloc[:90], before, check_exact=False)
+    record = json.loads((place.root / "data" / "mine" / "conversion.json").read_text())
+    assert (record["again"], record["meaning"]["target"]) == ("perennial init --target cnt2", "cnt2")
+    with pytest.raises(Refused, match="--target cnt: it was 'cnt2' when the settings were made"):
+        start(place, tmp_path / "b.parquet", data_only=True, said=Answers(target="cnt"))
+
+
+def test_labels_that_are_late_are_taken_to_be_so(place: Workspace, tmp_path: Path) -> None:
+    """Empty on the newest days: the delay, the age of labels and the date of the settings follow from it."""
+    rng = np.random.default_rng(0)
+    days = [MONDAY + timedelta(days=n) for n in range(300) for _ in range(20)]
+    table = pd.DataFrame({"loan": range(len(days)), "applied": days, "income": rng.normal(3, 1, len(days))})
+    table["defaulted"] = (rng.random(len(days)) < 0.1 * table["income"].clip(0, 9)).astype("float")
+    table.loc[table["applied"] > MONDAY + timedelta(days=269), "defaulted"] = np.nan
+    table.to_csv(tmp_path / "loans.csv", index=False)
+    start(place, tmp_path / "loans.csv")
+    found = validate(place, "mine").config
+    assert found.classify.label_delay_days == 30
+    assert (found.guards.max_age_days or 0) >= 31
+    assert found.as_of == MONDAY + timedelta(days=299)
+
+    table["income"] = table["defaulted"]
+    table.to_csv(tmp_path / "loans.csv", index=False)
+    with pytest.raises(ConfigError, match=r"no column of .* is left to tell defaulted by: income is leak"):
+        start(place, tmp_path / "loans.csv", name="other", said=Answers(target="defaulted", entity=("loan",)))
+
+
+def test_dates_in_two_spellings_are_named(place: Workspace, tmp_path: Path) -> None:
+    """They are refused, with how they are spelled."""
+    days = [MONDAY + timedelta(days=n) for n in range(200)]
+    spelled = [f"{d:%d.%m.%Y}" if n % 50 == 7 else f"{d:%Y-%m-%d}" for n, d in enumerate(days)]
+    pd.DataFrame({"visit": spelled, "visitors": range(200)}).to_csv(tmp_path / "v.csv", index=False)
+    for said in (Answers(), Answers(time="visit")):
+        with pytest.raises(
+            ConfigError, match=r"visit.* is spelled in 2 ways, 196 like .*, 4 like \d\d\.\d\d\.\d{4}: bring"
+        ):
+            start(place, tmp_path / "v.csv", said=said)
 
 
 def test_an_answer_changes_what_follows(place: Workspace, tmp_path: Path) -> None:

@@ -23,7 +23,11 @@ class Monitor(Section):
         5.0, gt=0, description="A day is bad beyond the usual error plus this many robust standard deviations."
     )
     min_ratio: float = Field(1.25, ge=1, description="And only beyond this multiple of the usual error.")
-    min_rows: int = Field(50, ge=1, description="Parts with fewer matured forecasts a day are not judged.")
+    min_rows: int = Field(
+        50,
+        ge=1,
+        description="Slices with fewer matured forecasts a day are not judged; all together need half their usual.",
+    )
     bad: int = Field(2, ge=1, description="Degraded: this many bad days, the latest among them ...")
     of: int = Field(3, ge=1, description="... of this many matured days.")
     clear_after: int = Field(3, ge=1, description="Dates without the finding before its alert is closed.")

@@ -154,10 +154,10 @@ class Measurement:
 
     @property
     def health(self) -> Health:
-        """``degraded`` if accuracy is, ``unknown`` before anything has matured."""
+        """``degraded`` if accuracy is, ``unknown`` before a matured day could be judged."""
         if any(f.cause == "accuracy" and f.level != "info" for f in self.findings):
             return "degraded"
-        return "healthy" if self.matured else "unknown"
+        return "healthy" if self.matured and self.daily else "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

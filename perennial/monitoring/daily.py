@@ -54,8 +54,9 @@ def daily_errors(
     for key, days in parts(served, settings, slices):
         middle, bound = bounds(usual.get(key, np.empty(0)), settings)
         best = _best(days)
+        least = settings.min_rows if key else min(settings.min_rows, _half(days.rows))
         for n in range(len(days.day)):
-            if days.rows[n] >= settings.min_rows:
+            if days.rows[n] >= least:
                 found.append(
                     DailyError(
                         day=EPOCH + timedelta(days=int(days.day[n])),
@@ -105,6 +106,11 @@ def _by_day(grid: Grid, metric: AnyMetric, prepared: Mapping[str, Any], members:
     value = {name: metric.weighted(found, entities, days) for name, found in prepared.items()} if len(there) else {}
     first = np.unique(rows.day)
     return Days(day=first[there].astype(np.int64), value=value or {SERVED: np.empty(0)}, rows=count[there])
+
+
+def _half(rows: Ints) -> int:
+    """Return half of the usual rows of a day: of a small table everything together is judged all the same."""
+    return max(1, int(np.median(rows) / 2)) if len(rows) else 1
 
 
 def _best(days: Days) -> str | None:

@@ -61,6 +61,15 @@ def convert(found: Profile, meaning: Meaning, plan: Plan, target: Path, command:
         "because": [*plan.reasons, *notes],
         "each_column_of_a_day": dict(plan.rules),
         "first_day_assumed": plan.start.isoformat() if plan.dealt else None,
+        "meaning": None
+        if found.wide
+        else {
+            "kind": meaning.kind,
+            "time": meaning.time,
+            "entity": list(meaning.entity),
+            "target": meaning.target,
+            "positive": meaning.positive,
+        },
         "again": command,
     }
     target.with_name(RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -55,20 +55,35 @@ def guess(found: Profile, said: Answers) -> Meaning:
 
 
 def _no_dates(found: Profile, target: str) -> str:
+    mixed = next((f" ({name}{_spelled(found, name)})" for name in found.columns if _spelled(found, name)), "")
     return (
-        f"{found.opened.label} has no column with dates, and {target!r} is a number: there is no kind for a value per"
-        " row without time (a forecast needs dates; classify needs a target with two values). If a column holds dates,"
-        " name it with --time; if another column is the target, name it with --target; if one value of it is looked"
-        " for, say --kind classify --positive VALUE"
+        f"{found.opened.label} has no column with dates{mixed}, and {target!r} is a number: there is no kind for a"
+        " value per row without time (a forecast needs dates; classify needs a target with two values). If a column"
+        " holds dates, name it with --time; if another column is the target, name it with --target; if one value of it"
+        " is looked for, say --kind classify --positive VALUE"
     )
+
+
+def _spelled(found: Profile, name: str) -> str:
+    """Return how the dates of a column are spelled if not all in one way; empty for what does not look like dates."""
+    texts = found.frame[name].dropna()
+    if found.columns[name].reading.role != "text" or texts.empty:
+        return ""
+    shapes = texts.astype(str).str.strip().str.replace(r"[0-9]", "9", regex=True)
+    counts = shapes[shapes.str.contains(r"^9{1,4}[-./ ]\w+[-./ ]9{1,4}")].value_counts()
+    if counts.sum() < 0.9 * len(shapes) or len(counts) < 2:
+        return ""
+    shown = [f"{counts.iloc[n]:,} like {texts[shapes == counts.index[n]].iloc[0]}" for n in range(min(3, len(counts)))]
+    return f" is spelled in {len(counts)} ways, {', '.join(shown)}: bring them into one"
 
 
 def _time(found: Profile, said: Answers) -> Guess:
     dates = [name for name, c in found.columns.items() if c.reading.role in ("day", "moment")]
     if said.time is not None:
         if said.time not in dates:
+            mixed = _spelled(found, said.time)
             raise ConfigError(
-                f"--time {said.time}: its values do not read as dates; dates are in {sample(dates) or 'none'}"
+                f"--time {said.time}: its values do not read as dates{mixed}; dates are in {sample(dates) or 'none'}"
             )
         return Guess(what="time", value=said.time, sure="sure", why="you said so")
     if not dates:

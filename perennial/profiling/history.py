@@ -59,6 +59,16 @@ class History:
         return self.daily.index[self.daily[f"{TARGET} n"] > 0][-1].date()  # type: ignore[no-any-return]
 
     @property
+    def newest(self) -> date:
+        """The last day with a row, whether its target is known or not."""
+        return self.daily.index[-1].date()  # type: ignore[no-any-return]
+
+    @property
+    def late(self) -> int:
+        """Days by which the newest known target lies behind the newest row."""
+        return (self.newest - self.last).days
+
+    @property
     def days(self) -> int:
         """Days from the first to the last."""
         return (self.last - self.first).days + 1

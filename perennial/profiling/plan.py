@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,11 @@ START = date(2000, 1, 3)
 """Day of the first row of a table without dates: a Monday that nobody takes for a real one."""
 DEALT_DAYS = 60
 """Days that rows without any order are dealt onto."""
-MEANS = re.compile(r"price|rate|temp|ratio|percent|pct|hum|speed|mean|avg|level|share|index|score|pressure", re.I)
+MEANS = re.compile(
+    r"price|rate|temp|ratio|percent|pct|hum|speed|mean|avg|level|share|index|score|pressure|occupied|occupancy|stock"
+    r"|inventory|balance|capacity|bestand|belegung|saldo",
+    re.I,
+)
 """Names of what is not added up over a day."""
 DAY, ROW, SECOND, VALUE = "date", "row", "second", "value"
 _TAKEN = {ENTITY, TIME, TARGET, AVAILABLE_AT, "landing", "restates", "reason"}
@@ -55,6 +59,14 @@ class Plan:
     rules: Mapping[str, Rule]
     start: date
     dealt: bool
+
+    def ruled(self, rules: Mapping[str, Rule]) -> "Plan":
+        """Return the plan with other rules for those of its columns that have any."""
+        return replace(self, rules={name: rules.get(name, rule) for name, rule in self.rules.items()})
+
+    def noticed(self, notes: Sequence[str]) -> "Plan":
+        """Return the plan with what was noticed on the way among its reasons."""
+        return replace(self, reasons=(*self.reasons, *notes))
 
 
 def plan(

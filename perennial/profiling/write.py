@@ -103,7 +103,7 @@ def _head(draft: Draft) -> str:
 
 
 def _as_of(draft: Draft) -> list[str]:
-    last = draft.rows.last
+    last = draft.rows.last if draft.meaning.kind == "forecast" else draft.rows.newest
     if not draft.plan.dealt and (draft.today - last).days <= LIVE_DAYS:
         return ["# as_of: left out, the table grows: a run stands on yesterday"]
     if draft.plan.dealt:
@@ -135,14 +135,16 @@ def _known(draft: Draft) -> Iterator[str]:
 
 def _guards(draft: Draft) -> str:
     rows, events = draft.rows, draft.meaning.kind == "classify"
-    closed = frozenset(range(7)) - set(draft.meaning.weekdays)
+    closed = frozenset[int]() if events else frozenset(range(7)) - set(draft.meaning.weekdays)
     age, missing = _holes(rows, closed)
     nulls = rows.missing(TARGET)
+    late = rows.late if events else 0
     lines = [
         "guards: # learned from history; a run that breaks one trains nothing",
         f"  min_rows: {max(1, rows.rows // 2)}",
         f"  min_entities: {max(1, rows.entities // 2)}",
-        f"  max_age_days: {age} # the longest gap in history has {age - 1} days",
+        f"  max_age_days: {age + late} # the longest gap in history has {age - 1} days"
+        + (f", and labels are {late} days late" if late else ""),
         f"  max_missing_days: {missing} # the most in any four weeks of history",
         f"  min_coverage: {_coverage(rows):g} # of the usual rows of the newest day; history's worst day allows it",
     ]
@@ -228,10 +230,15 @@ def _slices(draft: Draft) -> str:
 
 def _classify(draft: Draft) -> Iterator[str]:
     uses, rows = draft.plan.uses, draft.rows
-    lines = [
-        "classify:",
-        "  label_delay_days: 1 # a label is known the day after its event; say more if it takes longer",
-    ]
+    if not any(uses.get(use) for use in ("number", "category", "unit")):
+        raise ConfigError(
+            f"no column of {draft.source} is left to tell {draft.meaning.target} by: "
+            + ("; ".join(f"{c.name} is {c.use}, {c.why}" for c in draft.columns) or "it has no other")
+        )
+    why = "a label is known the day after its event; say more if it takes longer"
+    if rows.late > 1:
+        why = f"the newest {rows.late} days have no label yet: labels are taken to be that late"
+    lines = ["classify:", f"  label_delay_days: {max(1, rows.late)} # {why}"]
     if draft.plan.second:
         lines.append(f"  time: {draft.plan.second}")
     holdout = max(7, min(28, rows.days // 4))
