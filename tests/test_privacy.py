@@ -156,7 +156,7 @@ def test_a_planted_name_is_in_no_file_that_a_run_leaves(
     home, out = tmp_path / ".perennial", capfd.readouterr()
     named_nowhere(home, caplog.text + out.out + out.err)
     page = (home / str(record.report)).read_text()
-    assert "1 series first appeared after training ended and were forecast all the same." in page
+    assert "1 series first appeared after training ended and were judged all the same." in page
     assert pq.read_table(next(home.rglob("per_entity.parquet"))).num_rows == 0
     assert not list(home.rglob("input_example.json"))
     assert not list(home.glob("scratch-*"))
