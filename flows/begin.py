@@ -51,7 +51,7 @@ class Begun:
     Attributes:
         files: What was written, relative to the project.
         rows: Rows of the source that runs will read.
-        last: Its last day with a known target.
+        last: The last day that a run can stand on: with a known target for a forecast, with a row for events.
     """
 
     pipeline: str

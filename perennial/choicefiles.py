@@ -31,24 +31,19 @@ def read(name: str, data: bytes) -> list[tuple[str, str]]:
         table = _parse(name, pa.BufferReader(data))
         if missing := [column for column in COLUMNS if column not in table.column_names]:
             raise SchemaError(f"{name} has no column {sample(missing)}; it has {sample(table.column_names)}")
-        users, items = (table[column].cast(pa.string()).to_pylist() for column in COLUMNS)
-    except (
-        pa.ArrowException,
-        OSError,
-        ValueError,
-        KeyError,
-    ) as error:  # text that is none, a column that is there twice
+        users, items = (_keys(table[column]) for column in COLUMNS)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:  # KeyError: a column that is there twice
         raise SourceUnusable(f"{name} cannot be read: {str(error).splitlines()[0][:200]}") from error
-    return [(_key(u), _key(i)) for u, i in zip(users, items, strict=True) if u and i]
+    return [(user, item) for user, item in zip(users, items, strict=True) if user and item]
 
 
-def _key(name: str) -> str:
-    from perennial.arrow import ESCAPES
+def _keys(column: "pa.ChunkedArray") -> list[str | None]:
+    """Return names as landing spells them."""
+    import pyarrow as pa
 
-    found = unicodedata.normalize("NFC", name)
-    for plain, escaped in ESCAPES:
-        found = found.replace(plain, escaped)
-    return found
+    from perennial.arrow import escape
+
+    return [name and unicodedata.normalize("NFC", name) for name in escape(column.cast(pa.string())).to_pylist()]
 
 
 def _parse(name: str, source: Any) -> "pa.Table":

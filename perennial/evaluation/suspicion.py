@@ -7,8 +7,10 @@ from perennial.contracts import Score
 from perennial.evaluation.gates import CANDIDATE, CHAMPION
 
 LOSSES = frozenset(
-    {"wape", "mae", "rmse", "mase", "rmsse", "wrmsse", "pinball", "brier", "log_loss", "auc_error"}
-    | {"average_precision_error"}
+    (
+        *("wape", "mae", "rmse", "mase", "rmsse", "wrmsse", "pinball"),
+        *("brier", "log_loss", "auc_error", "average_precision_error"),
+    )
 )
 """What is zero for somebody who knows what will happen; a bias or a share of errors can be zero by itself."""
 TOO_GOOD = 0.02

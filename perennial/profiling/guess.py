@@ -55,7 +55,7 @@ def guess(found: Profile, said: Answers) -> Meaning:
 
 
 def _no_dates(found: Profile, target: str) -> str:
-    mixed = next((f" ({name}{_spelled(found, name)})" for name in found.columns if _spelled(found, name)), "")
+    mixed = next((f" ({name}{how})" for name in found.columns if (how := _spelled(found, name))), "")
     return (
         f"{found.opened.label} has no column with dates{mixed}, and {target!r} is a number: there is no kind for a"
         " value per row without time (a forecast needs dates; classify needs a target with two values). If a column"
